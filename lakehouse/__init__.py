@@ -1,0 +1,1 @@
+"""The library under Citylake: knows no department, no dataset and no theme."""

@@ -1,0 +1,314 @@
+"""The typed record of one dataset's contract: shape only. `expectations.catalog` reads it from YAML."""
+
+import hashlib
+import re
+from datetime import date, datetime, time, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from lakehouse.settings import ZONE
+
+IDENTIFIER = r"^[a-z][a-z0-9_]{0,62}$"
+Identifier = Annotated[str, Field(pattern=IDENTIFIER)]
+
+Type = Literal["string", "integer", "double", "decimal", "boolean", "date", "timestamp"]
+Level = Literal["error", "warn"]
+Drift = Literal["evolve", "quarantine", "discard_value", "freeze"]
+
+ROLES: dict[str, frozenset[str]] = {
+    "fix": frozenset({"vehicle", "at", "point"}),
+    "firm": frozenset({"uscc", "name", "address", "phone", "status"}),
+    "person": frozenset({"id", "name", "phone"}),
+    "place": frozenset({"name", "address", "point"}),
+    "vehicle": frozenset({"plate", "owner"}),
+}
+"""What a dataset can describe, and the slots of each role. A slot names a column, or `point` for the contract's point."""
+
+_DURATION = re.compile(r"(\d+)\s*(m|h|d|w)")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_FREQUENCY_DAYS = {"day": 1, "week": 7, "month": 30, "quarter": 90, "year": 365}
+
+
+def duration(text: object) -> timedelta:
+    """`90m`, `2h`, `3d`, `1w` as a timedelta. Raises ValueError on anything else."""
+    if isinstance(text, timedelta):
+        return text
+    if match := _DURATION.fullmatch(str(text)):
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    raise ValueError(f"'{text}' is not a duration like 90m, 2h or 3d")
+
+
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+
+
+class Record(BaseModel):
+    """A frozen record that refuses keys it doesn't know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Column(Record):
+    """One declared column. `from` is its name as sent; every rule given here is a check."""
+
+    type: Type
+    from_: str | None = Field(None, alias="from")
+    title: str | None = None
+    required: bool = False
+    unique: bool = False
+    standard: str | None = None
+    class_: Literal["public", "internal", "sensitive"] = Field("internal", alias="class")
+    format: str | None = None
+    zone: str | None = None
+    between: tuple[float | str, float | str] | None = None
+    in_: tuple[str, ...] | None = Field(None, alias="in")
+    pattern: str | None = None
+    length: tuple[int, int] | None = None
+    references: str | None = Field(None, pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$")
+    level: Level | None = None
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"'{pattern}' is not a regular expression: {error}") from error
+        return pattern
+
+    @model_validator(mode="after")
+    def _format_fits_type(self) -> Self:
+        if self.format and self.type not in ("date", "timestamp"):
+            raise ValueError("'format' is for date and timestamp columns")
+        if self.zone and self.type != "timestamp":
+            raise ValueError("'zone' is for timestamp columns")
+        if self.type in ("boolean",) and self.between:
+            raise ValueError("'between' is for numbers, dates and timestamps")
+        return self
+
+
+class Dialect(Record):
+    """How a file is written. What is left out is taken from the file name and RFC 4180."""
+
+    format: Literal["csv", "xlsx", "jsonl", "parquet"] | None = None
+    encoding: str = "utf-8"
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    quote: str = Field('"', min_length=1, max_length=1)
+    header: bool = True
+    skip: int = Field(0, ge=0)
+    sheet: str | None = None
+    null: tuple[str, ...] = ()
+
+
+class FileSource(Dialect):
+    """Files dropped where Citylake can read them: any fsspec URI with `{inbox}` and `{day}`, wildcards in the name."""
+
+    type: Literal["file"]
+    uri: str
+
+
+class Paging(Record):
+    """A numbered page request: `?<param>=<start>&<size_param>=<size>`; ends at the first page shorter than `size`."""
+
+    param: str = "page"
+    start: int = 1
+    size_param: str = "size"
+    size: int = Field(1000, ge=1)
+
+
+class HttpSource(Record):
+    """A paged JSON API. `records` is the dotted path to the list of rows; the token comes from the connection."""
+
+    type: Literal["http"]
+    uri: str
+    records: str = ""
+    page: Paging | None = None
+    connection: Identifier | None = None
+    rate_per_s: float = Field(10, gt=0)
+    null: tuple[str, ...] = ()
+
+
+class PostgresSource(Record):
+    """A table or view of a PostgreSQL database; `where` day column filters to the slice's day."""
+
+    type: Literal["postgres"]
+    connection: Identifier
+    table: str = Field(pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$")
+    day_column: Identifier | None = None
+    null: tuple[str, ...] = ()
+
+
+Source = Annotated[FileSource | HttpSource | PostgresSource, Field(discriminator="type")]
+
+
+class Arrival(Record):
+    """When a delivery is due: `by` (wall clock, Asia/Shanghai) on the delivery day, plus `grace`."""
+
+    every: Literal["day", "week", "month", "quarter", "year"] = "day"
+    by: time = time(8, 0)
+    grace: Duration = timedelta(0)
+    weekday: int = Field(1, ge=1, le=7)
+
+    @field_validator("by", mode="before")
+    @classmethod
+    def _clock(cls, value: object) -> object:
+        # YAML 1.1 reads an unquoted 05:00 as a base-60 number
+        return f"{value // 60:02d}:{value % 60:02d}" if isinstance(value, int) else value
+
+    @property
+    def days(self) -> int:
+        """The length of the period in days, the row of the freshness table."""
+        return _FREQUENCY_DAYS[self.every]
+
+    def expected_on(self, day: date) -> bool:
+        """Whether a delivery is expected on `day`: every day, on `weekday`, or on the first of the period's month."""
+        first = day.day == 1
+        return {
+            "day": True,
+            "week": day.isoweekday() == self.weekday,
+            "month": first,
+            "quarter": first and day.month in (1, 4, 7, 10),
+            "year": first and day.month == 1,
+        }[self.every]
+
+    def due(self, day: date) -> datetime:
+        """The instant after which the delivery of `day` is late."""
+        return datetime.combine(day, self.by, ZONE) + self.grace
+
+
+class DriftModes(Record):
+    """What happens to a column nobody declared, and to an optional value that doesn't fit its type."""
+
+    columns: Drift = "discard_value"
+    types: Literal["quarantine", "discard_value", "freeze"] = "discard_value"
+
+
+class Point(Record):
+    """The two columns that make a position, and the coordinate system they are in."""
+
+    x: Identifier
+    y: Identifier
+    crs: Literal["wgs84", "cgcs2000", "gcj02", "bd09"] = "wgs84"
+
+
+class Limits(Record):
+    """What one delivery may cost before it is refused."""
+
+    bytes: int = Field(20_000_000_000, gt=0)
+    rows: int = Field(500_000_000, gt=0)
+    columns: int = Field(2_000, gt=0)
+    row_bytes: int = Field(4_000_000, gt=0)
+    seconds: int = Field(3_600, gt=0)
+
+
+class Expectation(Record):
+    """One item under `expect:`: the check's name and its arguments."""
+
+    check: str
+    args: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_item(cls, item: object) -> object:
+        if isinstance(item, str):
+            return {"check": item}
+        if isinstance(item, dict) and len(item) == 1 and "check" not in item:
+            name, args = next(iter(item.items()))
+            if not isinstance(args, dict | None):
+                raise ValueError(f"'{name}' takes arguments by name, like {{{name}: {{...}}}}")
+            return {"check": name, "args": args or {}}
+        return item
+
+
+class Expectations(Record):
+    """Rules of the slice: a broken `fail` keeps the slice from being served, a broken `warn` only scores."""
+
+    fail: tuple[Expectation, ...] = ()
+    warn: tuple[Expectation, ...] = ()
+
+
+class Contract(Record):
+    """One dataset of one department."""
+
+    department: Identifier
+    dataset: Identifier
+    title: str
+    description: str | None = None
+    kind: Literal["government", "accepted", "sensing", "internet"]
+    sharing: Literal["unconditional", "conditional", "withheld"]
+    basis: str | None = None
+    source: Source
+    load: Literal["snapshot", "append", "upsert"]
+    order: Identifier | None = None
+    arrives: Arrival = Arrival()
+    drift: DriftModes = DriftModes()
+    key: tuple[Identifier, ...] = ()
+    columns: dict[Identifier, Column] = Field(min_length=1)
+    ignore: tuple[str, ...] = ()
+    point: Point | None = None
+    describes: dict[str, dict[str, str]] = {}
+    expect: Expectations = Expectations()
+    limits: Limits = Limits()
+
+    @property
+    def name(self) -> str:
+        """`department.dataset`, as people write it."""
+        return f"{self.department}.{self.dataset}"
+
+    @property
+    def table(self) -> str:
+        """`department__dataset`, as tables are called in every layer."""
+        return f"{self.department}__{self.dataset}"
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change when anything declared changes."""
+        return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
+
+    def sent_name(self, column: str) -> str:
+        """The name under which the department sends `column`."""
+        return self.columns[column].from_ or column
+
+    def rejects(self, column: str) -> bool:
+        """Whether a row is quarantined when `column` breaks `required` or its type."""
+        declared = self.columns[column]
+        if declared.level:
+            return declared.level == "error"
+        return declared.required or column in self.key
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        mistakes = [*self._unknown_columns(), *self._broken_rules()]
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return self
+
+    def _unknown_columns(self) -> list[str]:
+        used = [("key", name) for name in self.key]
+        used += [("order", self.order)] if self.order else []
+        used += [("point", name) for name in (self.point.x, self.point.y)] if self.point else []
+        for role, slots in self.describes.items():
+            used += [(f"describes.{role}", name) for name in slots.values() if name != "point"]
+        return [f"{where}: no column '{name}'" for where, name in used if name not in self.columns]
+
+    def _broken_rules(self) -> list[str]:
+        mistakes = []
+        if self.sharing != "unconditional" and not self.basis:
+            mistakes.append(f"basis: sharing '{self.sharing}' needs the rule it rests on")
+        if self.load == "upsert" and not (self.order and self.key):
+            mistakes.append("load: upsert needs 'key' and 'order' (an older row never replaces a newer)")
+        if self.order and self.load != "upsert":
+            mistakes.append("order: only load 'upsert' compares versions of a row")
+        for role, slots in self.describes.items():
+            known = ROLES.get(role)
+            if known is None:
+                mistakes.append(f"describes: no role '{role}' (known: {', '.join(sorted(ROLES))})")
+            else:
+                mistakes += [f"describes.{role}: no slot '{slot}'" for slot in slots if slot not in known]
+            if "point" in slots.values() and not self.point:
+                mistakes.append(f"describes.{role}: the contract declares no point")
+        sent = [self.sent_name(name) for name in self.columns]
+        mistakes += [f"columns: '{name}' is sent to two columns" for name in sorted({n for n in sent if sent.count(n) > 1})]
+        mistakes += [f"ignore: '{name}' is also a column" for name in self.ignore if name in sent]
+        return mistakes
