@@ -1,0 +1,74 @@
+# Citylake: `make nightly` runs the next night, `make test` is the gate. Both set up what is missing first.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := nightly
+.PHONY: setup nightly check test lock clean java
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv --quiet
+export CITYLAKE_HOME ?= $(CURDIR)/lake
+
+setup: java $(VENV)/.installed .jars/.fetched
+
+nightly: setup
+	@$(BIN)/python -m dags.embedded
+
+check: setup
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-timings > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+	@echo "check: ruff, mypy and import rules hold"
+
+test: check
+	@$(BIN)/pytest
+
+# Newest versions the ranges of setup.py allow; without UPGRADE=1 what is locked stays where it can.
+lock: $(VENV)/.uv
+	@$(UV) pip compile setup.py --extra dev $(if $(UPGRADE),--upgrade) --universal --python-version 3.11 \
+		--generate-hashes --no-header --output-file requirements.lock > /dev/null
+
+clean:
+	@rm -rf $(VENV) .jars .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info build dist
+
+# --- what `setup` is made of; each is redone only when what it depends on has changed ---
+
+ROOT_ON_DEBIAN := [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null
+APT := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
+
+$(VENV)/bin/python:
+	@for candidate in python3.12 python3.11 python3; do \
+		if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2> /dev/null; then found=$$candidate; break; fi; \
+	done; \
+	[ -n "$${found:-}" ] || { echo "setup: Python 3.11 or 3.12 is missing; install one and run again" >&2; exit 1; }; \
+	echo "setup: virtual environment ($$($$found --version))"; \
+	if ! $$found -c 'import ensurepip' 2> /dev/null; then \
+		{ $(ROOT_ON_DEBIAN); } || { echo "setup: $$found lacks venv; install python3-venv and run again" >&2; exit 1; }; \
+		{ $(APT) python3-venv; } > /dev/null; \
+	fi; \
+	$$found -m venv $(VENV)
+
+$(VENV)/.uv: requirements-uv.lock | $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.installed: requirements.lock setup.py pyproject.toml $(VENV)/.uv
+	@echo "setup: packages of requirements.lock"
+	@$(UV) pip sync --require-hashes requirements.lock
+	@$(UV) pip install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+java:
+	@fits() { "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version 2>&1 | grep -qE 'version "(17|21)[."]'; }; \
+	fits && exit 0; \
+	if [ -z "$${JAVA_HOME:-}" ] && ! command -v java > /dev/null && $(ROOT_ON_DEBIAN); then \
+		echo "setup: JDK (apt-get)"; \
+		{ $(APT) openjdk-17-jre-headless || $(APT) openjdk-21-jre-headless; } > /dev/null 2>&1 || true; \
+	fi; \
+	fits || { echo "setup: a JDK 17 or 21 is needed; install openjdk-17-jre-headless (or set JAVA_HOME to one) and run again" >&2; exit 1; }
+
+.jars/.fetched: lakehouse/engine/jars.txt $(VENV)/.installed
+	@echo "setup: JARs for Spark"
+	@$(BIN)/python -m lakehouse.engine.jars
+	@mkdir -p $(@D) && touch $@

@@ -1,0 +1,1 @@
+"""Two engines, one definition: embedded (DuckDB in the process) and Spark with Sedona."""

@@ -1,0 +1,51 @@
+"""What every test stands on: no network but loopback, and a lake of its own where one is asked for."""
+
+import ipaddress
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+
+class NetworkUsed(AssertionError):
+    """A test tried to leave this machine."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def loopback_only() -> None:
+    """Only loopback and Unix sockets connect; everything else fails the test that tried."""
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def is_local(address: object) -> bool:
+        if not isinstance(address, tuple):
+            return True
+        host = str(address[0])
+        try:
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+    def guarded(original):
+        def call(self: socket.socket, address):
+            if not is_local(address):
+                raise NetworkUsed(f"a test tried to connect to {address}")
+            return original(self, address)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded(connect))
+        patch.setattr(socket.socket, "connect_ex", guarded(connect_ex))
+        yield
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh, empty `CITYLAKE_HOME`; every other Citylake setting but the JARs' folder is as if unset."""
+    for name in [name for name in os.environ if name.startswith("CITYLAKE_") and name != "CITYLAKE_JARS"]:
+        monkeypatch.delenv(name)
+    folder = tmp_path / "lake"
+    folder.mkdir()
+    monkeypatch.setenv("CITYLAKE_HOME", str(folder))
+    return folder
