@@ -1,0 +1,290 @@
+"""Reads what the city expects: the register of departments, the contracts and the column standards.
+
+`load` checks shape only (no Spark, no ibis) and reports every mistake at once with file, line, key and the nearest valid name.
+`expectations.plan.verify` also fits the arguments of checks to their signatures.
+"""
+
+import difflib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from lakehouse.contract import Column, Contract, FileSource, HttpSource, Identifier, PostgresSource, Record
+from lakehouse.errors import ContractError, UsageError
+from lakehouse.settings import Settings
+
+
+class Department(Record):
+    """One row of the register."""
+
+    id: Identifier
+    zh: str
+    en: str
+    contact: str = ""
+    weight: float = Field(1.0, gt=0)
+
+
+class Standard(Record):
+    """How values of a known kind are normalised and recognised; `codes` is the closed list, where there is one."""
+
+    name: Identifier
+    zh: str
+    en: str
+    source: str
+    normalise: tuple[str | dict[str, str], ...] = ()
+    pattern: str
+    digit: str | None = None
+    codes: str | None = None
+    class_: str = Field("internal", alias="class")
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Departments, contracts and standards of one city."""
+
+    path: Path
+    departments: tuple[Department, ...]
+    contracts: tuple[Contract, ...]
+    standards: dict[str, Standard]
+
+    def of(self, department: str) -> tuple[Contract, ...]:
+        """The contracts of one department. Raises UsageError for an unknown one."""
+        if department not in {d.id for d in self.departments}:
+            raise UsageError(f"no department '{department}'", hint=_nearest(department, [d.id for d in self.departments]))
+        return tuple(c for c in self.contracts if c.department == department)
+
+    def contract(self, name: str) -> Contract:
+        """The contract of `department.dataset`. Raises UsageError for an unknown one."""
+        for contract in self.contracts:
+            if contract.name == name:
+                return contract
+        raise UsageError(f"no dataset '{name}'", hint=_nearest(name, [c.name for c in self.contracts]))
+
+    @property
+    def layers(self) -> Path:
+        """The folder of the city's own boundaries."""
+        return self.path / "standards" / "layers"
+
+
+@dataclass(frozen=True)
+class _Document:
+    """A YAML file's content and the line on which each key path stands."""
+
+    path: Path
+    content: Any
+    lines: dict[tuple[str | int, ...], int]
+
+    def line(self, place: tuple[str | int, ...]) -> int:
+        while place and place not in self.lines:
+            place = place[:-1]
+        return self.lines.get(place, 1)
+
+
+def departments(catalog: Path | None = None) -> tuple[Department, ...]:
+    """The register alone: all a DAG file may read. Raises ContractError with every mistake."""
+    path = (catalog or Settings.from_environment().catalog) / "departments.yml"
+    mistakes: list[str] = []
+    found = tuple(_departments(path, mistakes))
+    _raise(mistakes)
+    return found
+
+
+def load(catalog: Path) -> Catalog:
+    """The whole catalogue at `catalog`. Raises ContractError with every mistake in every file, one a line."""
+    mistakes: list[str] = []
+    register = tuple(_departments(catalog / "departments.yml", mistakes))
+    standards = {s.name: s for s in _standards(catalog / "standards", mistakes)}
+    contracts = tuple(_contracts(catalog / "contracts", {d.id for d in register}, standards, mistakes))
+    mistakes += _loose_ends(catalog, contracts)
+    _raise(mistakes)
+    return Catalog(catalog, register, contracts, standards)
+
+
+def read_contract(path: Path, standards: dict[str, Standard]) -> Contract:
+    """One contract from a file outside the catalogue; department and dataset are its folder's and its own name."""
+    mistakes: list[str] = []
+    contract = _contract(path, standards, mistakes)
+    _raise(mistakes)
+    assert contract is not None
+    return contract
+
+
+@cache
+def standards_of(catalog: Path) -> dict[str, Standard]:
+    """The column standards alone."""
+    mistakes: list[str] = []
+    found = {s.name: s for s in _standards(catalog / "standards", mistakes)}
+    _raise(mistakes)
+    return found
+
+
+def _raise(mistakes: list[str]) -> None:
+    if mistakes:
+        count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
+        raise ContractError(f"{count} in the catalogue\n  " + "\n  ".join(mistakes), hint="mend the lines named above")
+
+
+def _departments(path: Path, mistakes: list[str]) -> list[Department]:
+    document = _read(path, mistakes)
+    if document is None:
+        return []
+    rows = document.content.get("departments") if isinstance(document.content, dict) else None
+    if not isinstance(rows, list):
+        mistakes.append(f"{path}:1: a list 'departments' is expected")
+        return []
+    found = []
+    for place, row in enumerate(rows):
+        if department := _valid(Department, row, document, ("departments", place), mistakes):
+            found.append(department)
+    for twice in sorted({d.id for d in found if [x.id for x in found].count(d.id) > 1}):
+        mistakes.append(f"{path}: department '{twice}' stands there twice")
+    return found
+
+
+def _standards(folder: Path, mistakes: list[str]) -> list[Standard]:
+    found = []
+    for path in sorted(folder.glob("*.yml")):
+        document = _read(path, mistakes)
+        if document and isinstance(document.content, dict):
+            standard = _valid(Standard, {"name": path.stem, **document.content}, document, (), mistakes)
+            if standard and standard.codes and not (folder / standard.codes).exists():
+                mistakes.append(f"{path}:{document.line(('codes',))}: no file {standard.codes} beside it")
+            found += [standard] if standard else []
+    return found
+
+
+def _contracts(folder: Path, known: set[str], standards: dict[str, Standard], mistakes: list[str]) -> list[Contract]:
+    found = []
+    for path in sorted(folder.glob("*/*.yml")):
+        if path.parent.name not in known:
+            mistakes.append(f"{path}: no department '{path.parent.name}' in departments.yml; {_nearest(path.parent.name, known)}")
+        if contract := _contract(path, standards, mistakes):
+            found.append(contract)
+    return found
+
+
+def _contract(path: Path, standards: dict[str, Standard], mistakes: list[str]) -> Contract | None:
+    document = _read(path, mistakes)
+    if document is None:
+        return None
+    if not isinstance(document.content, dict):
+        mistakes.append(f"{path}:1: keys like 'title:' and 'columns:' are expected")
+        return None
+    content = {"department": path.parent.name, "dataset": path.stem, **document.content}
+    contract = _valid(Contract, content, document, (), mistakes)
+    if contract is None:
+        return None
+    for name, column in contract.columns.items():
+        if column.standard and column.standard not in standards:
+            line = document.line(("columns", name, "standard"))
+            mistakes.append(f"{path}:{line}: no standard '{column.standard}'; {_nearest(column.standard, standards)}")
+    return contract
+
+
+def _loose_ends(catalog: Path, contracts: tuple[Contract, ...]) -> list[str]:
+    """References to datasets or columns that no contract declares."""
+    columns = {f"{c.name}.{column}" for c in contracts for column in c.columns}
+    mistakes = []
+    for contract in contracts:
+        where = catalog / "contracts" / contract.department / f"{contract.dataset}.yml"
+        for name, column in contract.columns.items():
+            if column.references and column.references not in columns:
+                nearest = _nearest(column.references, columns)
+                mistakes.append(f"{where}: columns.{name}.references: no column '{column.references}'; {nearest}")
+    return mistakes
+
+
+def _read(path: Path, mistakes: list[str]) -> _Document | None:
+    try:
+        text = path.read_text("utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except FileNotFoundError:
+        mistakes.append(f"{path}: no such file")
+    except UnicodeDecodeError as error:
+        mistakes.append(f"{path}: not UTF-8 ({error.reason} at byte {error.start})")
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        mistakes.append(f"{path}:{line}: not YAML ({error.problem})")
+    except yaml.YAMLError as error:
+        mistakes.append(f"{path}: not YAML ({str(error).splitlines()[0]})")
+    else:
+        lines: dict[tuple[str | int, ...], int] = {}
+        _note_lines(node, (), lines, path, mistakes)
+        return _Document(path, content, lines)
+    return None
+
+
+def _note_lines(
+    node: yaml.Node | None, place: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int], path: Path, mistakes: list[str]
+) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*place, key.value)
+            if inner in lines:
+                mistakes.append(f"{path}:{key.start_mark.line + 1}: key '{key.value}' stands there twice")
+            lines[inner] = key.start_mark.line + 1
+            _note_lines(value, inner, lines, path, mistakes)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[(*place, index)] = value.start_mark.line + 1
+            _note_lines(value, (*place, index), lines, path, mistakes)
+
+
+def _valid[Kind: BaseModel](
+    kind: type[Kind], content: Any, document: _Document, at: tuple[str | int, ...], mistakes: list[str]
+) -> Kind | None:
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            place = tuple(part for part in fault["loc"] if part not in _TAGS)
+            key = ".".join(str(part) for part in place) or "(whole file)"
+            mistakes.append(f"{document.path}:{document.line((*at, *place))}: {key}: {_explain(kind, place, fault)}")
+    return None
+
+
+_TAGS = ("file", "http", "postgres")
+"""Names pydantic puts into an error's place for the kind of source it tried; people don't write them."""
+
+_LATER = {
+    "gx": "expectations run by Great Expectations itself aren't supported yet",
+    "keep": "retention per dataset isn't supported yet",
+    "engine": "choosing the engine per dataset isn't supported yet",
+}
+
+
+def _explain(kind: type[BaseModel], place: tuple[str | int, ...], fault: Any) -> str:
+    if fault["type"] == "extra_forbidden":
+        if place and str(place[0]) in _LATER and len(place) == 1:
+            return _LATER[str(place[0])]
+        names = [f.alias or n for n, f in _model_at(kind, place[:-1]).model_fields.items()]
+        return f"unknown key; {_nearest(str(place[-1]), names)}"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "literal_error":
+        return f"'{fault['input']}' is not one of {fault['ctx']['expected']}"
+    return message[0].lower() + message[1:]
+
+
+def _model_at(kind: type[BaseModel], place: tuple[str | int, ...]) -> type[BaseModel]:
+    """The record that holds the key at `place`, to name its valid keys."""
+    match [str(part) for part in place]:
+        case ["columns", _]:
+            return Column
+        case ["source", *_]:
+            return next((s for s in (FileSource, HttpSource, PostgresSource) if len(place) == 1), kind)
+        case [first, *_] if first in kind.model_fields:
+            inner = kind.model_fields[first].annotation
+            candidates = [inner, *get_args(inner)]
+            return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), kind)
+        case _:
+            return kind
+
+
+def _nearest(name: str, names: Any) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(names)[:12])}"

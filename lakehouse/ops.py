@@ -1,0 +1,91 @@
+"""The books of the lake: append-only tables about deliveries, runs, results, releases and scores.
+
+Readers take the newest row per key by `at`; nothing is ever changed or deleted, so every old scorecard can be recomputed.
+"""
+
+import threading
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lakehouse.table import Commit, Table
+
+_TEXT, _COUNT, _INSTANT, _DAY = pa.string(), pa.int64(), pa.timestamp("us", "UTC"), pa.date32()
+_WHERE = [("at", _INSTANT), ("run_id", _TEXT), ("department", _TEXT), ("dataset", _TEXT), ("day", _DAY)]
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "deliveries": pa.schema([
+        *_WHERE, ("delivery_id", _TEXT), ("event", _TEXT), ("received_at", _INSTANT), ("name", _TEXT), ("bytes", _COUNT),
+        ("sha256", _TEXT), ("content_hash", _TEXT), ("rows_in", _COUNT), ("loaded", _COUNT), ("unparsable", _COUNT),
+        ("accepted", _COUNT), ("quarantined", _COUNT), ("reason", _TEXT),
+    ]),
+    "runs": pa.schema([
+        ("at", _INSTANT), ("run_id", _TEXT), ("step", _TEXT), *_WHERE[2:], ("status", _TEXT), ("seconds", pa.float64()),
+        ("rows_in", _COUNT), ("accepted", _COUNT), ("quarantined", _COUNT), ("unparsable", _COUNT), ("fingerprint", _TEXT),
+        ("reads", _TEXT), ("writes", _TEXT), ("contract", _TEXT), ("code", _TEXT), ("error", _TEXT),
+    ]),
+    "results": pa.schema([
+        *_WHERE, ("check_id", _TEXT), ("check", _TEXT), ("column", _TEXT), ("dimension", _TEXT), ("indicator", _TEXT),
+        ("level", _TEXT), ("status", _TEXT), ("evaluated", _COUNT), ("passed", _COUNT), ("threshold", pa.float64()),
+        ("observed", _TEXT), ("message", _TEXT), ("contract", _TEXT),
+    ]),
+    "failing_keys": pa.schema([
+        *_WHERE, ("check_id", _TEXT), ("delivery_id", _TEXT), ("source_file", _TEXT), ("source_row", _COUNT), ("key", _TEXT),
+    ]),
+    "releases": pa.schema([
+        ("at", _INSTANT), ("run_id", _TEXT), ("day", _DAY), ("revision", _COUNT), ("tables", _TEXT), ("departments", _COUNT),
+        ("failed", _TEXT),
+    ]),
+    "scores": pa.schema([
+        ("at", _INSTANT), ("run_id", _TEXT), ("day", _DAY), ("revision", _COUNT), ("department", _TEXT), ("dataset", _TEXT),
+        ("dimension", _TEXT), ("score", pa.float64()), ("coverage", pa.float64()), ("floor", pa.float64()),
+        ("ceiling", pa.float64()), ("passed", pa.float64()), ("evaluated", pa.float64()), ("weights", _TEXT),
+    ]),
+}  # fmt: skip
+"""Columns of every ops table, as `docs/architecture.md` explains them."""
+
+
+class Ops:
+    """Reads the books under `home`, and collects rows until `flush` writes them: one commit a table."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._pending: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        self._lock = threading.Lock()
+
+    def table(self, name: str) -> Table:
+        """The Delta table of book `name`."""
+        return Table(self._home / "ops" / name)
+
+    def note(self, name: str, **row: Any) -> None:
+        """Remember a row for `flush`. Columns left out are null; an unknown column is a KeyError."""
+        if unknown := row.keys() - set(SCHEMAS[name].names):
+            raise KeyError(f"ops.{name} has no column {', '.join(sorted(unknown))}")
+        with self._lock:
+            self._pending[name].append(row)
+
+    def flush(self, run_id: str) -> None:
+        """Write what was noted, one commit a table, `runs` last: a run counts as done only when its books are."""
+        with self._lock:
+            pending, self._pending = self._pending, defaultdict(list)
+        for name in sorted(pending, key=lambda book: (book == "runs", book)):
+            rows = pa.Table.from_pylist(pending[name], schema=SCHEMAS[name])
+            self.table(name).append_once(rows.schema, rows.to_batches(), Commit(run_id), partition_by="day")
+
+    def read(self, name: str, *, day: date | None = None, since: date | None = None) -> pa.Table:
+        """The rows of `day`, of `since` and later, or all, in commit order; empty before the first commit."""
+        table = self.table(name)
+        if not table.exists():
+            return SCHEMAS[name].empty_table()
+        field = pa.compute.field("day")
+        condition = None
+        if day is not None:
+            condition = field == pa.scalar(day, _DAY)
+        elif since is not None:
+            condition = field >= pa.scalar(since, _DAY)
+        rows = table.open().to_pyarrow_dataset().to_table(columns=SCHEMAS[name].names, filter=condition)
+        return rows.cast(SCHEMAS[name]).sort_by("at")

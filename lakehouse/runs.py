@@ -1,0 +1,54 @@
+"""What a step is told: who runs, for which day, in which lake. The only place that makes run ids."""
+
+import subprocess
+import uuid
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from lakehouse.ops import Ops
+from lakehouse.settings import Settings
+from lakehouse.table import Table
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one step over one business day. `now` is the only clock a step may look at (UTC)."""
+
+    id: str
+    step: str
+    day: date
+    now: datetime
+    settings: Settings
+    ops: Ops = field(repr=False)
+
+    @classmethod
+    def start(cls, step: str, day: date, now: datetime, settings: Settings) -> "Run":
+        return cls(f"{now:%Y%m%dT%H%M%SZ}-{step}-{uuid.uuid4().hex[:8]}", step, day, now, settings, Ops(settings.home))
+
+    def table(self, layer: str, name: str) -> Table:
+        """The Delta table `layer.name`: the path is the table."""
+        return Table(self.settings.home / layer / name)
+
+    @property
+    def staging(self) -> Path:
+        """A folder for this run's temporary files, inside the raw zone."""
+        path = self.settings.home / "staging" / self.id
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return path
+
+
+@cache
+def code_version() -> str:
+    """The version of the code that runs: the distribution's, with the commit when run from a checkout."""
+    try:
+        release = version("citylake")
+    except PackageNotFoundError:
+        release = "0"
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return release
+    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    return f"{release}+{commit.stdout.strip()}" if commit.returncode == 0 else release

@@ -1,0 +1,222 @@
+"""The one door to Delta tables written by delta-rs: every write is atomic, named after its run, and may be repeated.
+
+A table has one writing engine, recorded in its description at creation; the other engine is refused.
+Spark's own writes go through `lakehouse.engine.spark`, which asks `claim` first.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import DeltaError
+
+from lakehouse.errors import LakeError, WrongEngine
+
+Engine = Literal["embedded", "spark"]
+
+RETENTION = "interval 35 days"
+"""How long replaced files and log entries are kept: any release within it can be read again."""
+
+_PROPERTIES = {
+    "delta.deletedFileRetentionDuration": RETENTION,
+    "delta.logRetentionDuration": RETENTION,
+    "delta.dataSkippingNumIndexedCols": "32",
+}
+_WRITER = WriterProperties(compression="ZSTD", compression_level=1, max_row_group_size=1 << 20)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Who writes: goes into the commit so that the history answers it. `facts` are plain counts, never values."""
+
+    run_id: str
+    facts: tuple[tuple[str, str], ...] = ()
+    transaction: str | None = None
+
+    def properties(self) -> CommitProperties:
+        transactions = [Transaction(self.transaction, 1)] if self.transaction else None
+        return CommitProperties(
+            custom_metadata={"run_id": self.run_id, **dict(self.facts)}, app_transactions=transactions, max_commit_retries=15
+        )
+
+
+class Table:
+    """A Delta table at `path`. Cheap to make; opened at the first question."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def exists(self) -> bool:
+        """Whether a first commit has been made."""
+        return (self.path / "_delta_log").is_dir() and any((self.path / "_delta_log").iterdir())
+
+    def open(self, version: int | None = None) -> DeltaTable:
+        """The table at `version`, or the newest. Raises LakeError when it is missing or damaged."""
+        try:
+            return DeltaTable(str(self.path), version=version)
+        except (DeltaError, OSError) as error:
+            raise LakeError(
+                f"can't be opened at version {version if version is not None else 'newest'} ({_first_line(error)})",
+                where=str(self.path),
+                hint="run `citylake doctor` to see what is damaged",
+            ) from error
+
+    def version(self) -> int | None:
+        """The newest version, None before the first commit."""
+        return self.open().version() if self.exists() else None
+
+    def engine(self) -> Engine | None:
+        """The engine that owns the table, None before the first commit."""
+        if not self.exists():
+            return None
+        return "spark" if self.open().metadata().description == "engine=spark" else "embedded"
+
+    def claim(self, engine: Engine) -> None:
+        """Raise WrongEngine unless `engine` may write here."""
+        owner = self.engine()
+        if owner not in (None, engine):
+            raise WrongEngine(f"belongs to the {owner} engine", where=str(self.path), hint=f"write it with engine '{owner}'")
+
+    def has_transaction(self, transaction: str) -> bool:
+        """Whether a commit with this transaction id was made: the write need not be repeated."""
+        return self.exists() and self.open().transaction_version(transaction) is not None
+
+    def facts(self, transaction: str, key: str) -> dict[str, str]:
+        """The facts of the commit whose `key` fact equals `transaction`; empty when the log no longer has it."""
+        for entry in self.open().history():
+            if entry.get(key) == transaction:
+                return {name: str(value) for name, value in entry.items()}
+        return {}
+
+    def append_once(
+        self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], commit: Commit, *, partition_by: str = "_day"
+    ) -> bool:
+        """Append the batches unless a commit with the same transaction was made. Returns whether it wrote."""
+        if commit.transaction and self.has_transaction(commit.transaction):
+            return False
+        grown = "merge" if self.exists() else None
+        self._write(schema, batches, commit, mode="append", partition_by=[partition_by], schema_mode=grown)
+        return True
+
+    def replace_slice(self, day: date, schema: pa.Schema, batches: Iterable[pa.RecordBatch], commit: Commit) -> None:
+        """Make the batches the only content of `_day = day`, in one commit. A schema that grew is merged in.
+
+        An error raised by `batches` ends the write without a commit and comes back as it is.
+        """
+        self._write(
+            schema,
+            batches,
+            commit,
+            mode="overwrite",
+            predicate=f"_day = '{day.isoformat()}'" if self.exists() else None,
+            partition_by=["_day"],
+            schema_mode="merge" if self.exists() else None,
+        )
+
+    def merge(self, rows: pa.Table, commit: Commit, *, key: tuple[str, ...], order: str) -> None:
+        """Upsert `rows` (one per `key`): a row replaces another only when its `order` is newer."""
+        if not self.exists():
+            self._write(rows.schema, rows.to_batches(), commit, mode="append", partition_by=None)
+            return
+        same = " AND ".join(f't."{name}" = s."{name}"' for name in key)
+        newer = f's."{order}" > t."{order}" OR (t."{order}" IS NULL AND s."{order}" IS NOT NULL)'
+        with _lake_faults(self.path), self._lock():
+            self.claim("embedded")
+            merger = self.open().merge(
+                rows, same, source_alias="s", target_alias="t", commit_properties=commit.properties(), writer_properties=_WRITER
+            )
+            merger.when_matched_update_all(predicate=newer).when_not_matched_insert_all().execute()
+
+    def days(self) -> set[date]:
+        """The days that have files."""
+        if not self.exists():
+            return set()
+        found = self.open().partitions()
+        return {date.fromisoformat(str(p["_day"])) for p in found if p.get("_day") is not None}
+
+    def files(self, day: date | None = None, version: int | None = None) -> list[str]:
+        """Absolute paths of the Parquet files of `day` (all days when None)."""
+        table = self.open(version)
+        filters = [("_day", "=", day.isoformat())] if day else None
+        return sorted(table.file_uris(partition_filters=filters))
+
+    def read(self, *, day: date | None = None, version: int | None = None, columns: list[str] | None = None) -> pa.Table:
+        """The rows of `day` (all when None) at `version`."""
+        dataset = self.open(version).to_pyarrow_dataset()
+        condition = None if day is None else pa.compute.field("_day") == pa.scalar(day, pa.date32())
+        return dataset.to_table(columns=columns, filter=condition)
+
+    def history(self) -> list[dict[str, Any]]:
+        """Commits, newest first: version, timestamp, operation, run_id and counts."""
+        return self.open().history()
+
+    def _write(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], commit: Commit, **options: Any) -> None:
+        stream = _Stream(schema, batches)
+        new = not self.exists()
+        with _lake_faults(self.path), self._lock():
+            self.claim("embedded")
+            try:
+                write_deltalake(
+                    str(self.path),
+                    stream.reader,
+                    description="engine=embedded" if new else None,
+                    configuration=_PROPERTIES if new else None,
+                    commit_properties=commit.properties(),
+                    writer_properties=_WRITER,
+                    **options,
+                )
+            except Exception as error:
+                if stream.error is not None:
+                    raise stream.error from error
+                raise
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """A lock that dies with the process: embedded writers of one table take turns."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+class _Stream:
+    """Hands batches to the writer and keeps the error that ended them: it loses its type on the way through Arrow's C stream."""
+
+    def __init__(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        self.error: Exception | None = None
+        self.reader = pa.RecordBatchReader.from_batches(schema, self._pass(batches))
+
+    def _pass(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches
+        except Exception as error:
+            self.error = error
+            raise
+
+
+@contextmanager
+def _lake_faults(path: Path) -> Iterator[None]:
+    """Turn what the disk and delta-rs raise into a LakeError that says what to do."""
+    try:
+        yield
+    except (DeltaError, OSError) as error:
+        full = "No space left" in str(error)
+        raise LakeError(
+            "the disk is full" if full else f"write failed ({_first_line(error)})",
+            where=str(path),
+            hint="free some space and run the same command again" if full else "run `citylake doctor`, then the same command again",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
