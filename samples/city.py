@@ -1,0 +1,151 @@
+"""The people, firms, vehicles and places of the sample city: fixed by the seed, the same on every day."""
+
+import zlib
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import shapely
+import yaml
+
+from samples import identity, layers
+
+DAYS = tuple(date(2026, 3, 1) + timedelta(n) for n in range(7))
+"""The sample's delivery days, Sunday to Saturday: two weekend days and five working days."""
+
+WORDS = yaml.safe_load((Path(__file__).parent / "words.yml").read_text(encoding="utf-8"))
+
+FIRMS, REFERABLE_FIRMS, HAZMAT_FIRMS = 3_100, 2_800, 240
+PEOPLE, REFERABLE_PEOPLE = 6_000, 5_000
+CARS, REFERABLE_CARS, TANKERS, MUCK_TRUCKS = 8_000, 7_000, 900, 400
+_REGIONS_OF_BIRTH = np.array(["320602", "320611", "320621", "320623", "320681", "320682", "320684"])
+_SAFE_INSET_DEG = 0.03
+
+
+@dataclass(frozen=True)
+class Firms:
+    """One element per firm. Firms from `REFERABLE_FIRMS` on are never named by another department's rows."""
+
+    uscc: np.ndarray
+    name: np.ndarray
+    trade: np.ndarray
+    industry: np.ndarray
+    status: np.ndarray
+    person: np.ndarray
+    phone: np.ndarray
+    place: np.ndarray
+
+
+@dataclass(frozen=True)
+class People:
+    """One element per resident. People from `REFERABLE_PEOPLE` on are never named by another department's rows."""
+
+    id: np.ndarray
+    name: np.ndarray
+    phone: np.ndarray
+    place: np.ndarray
+
+
+@dataclass(frozen=True)
+class Places:
+    """One element per address, WGS-84, at least 0.03 degrees inside the city."""
+
+    address: np.ndarray
+    street: np.ndarray
+    community: np.ndarray
+    division: np.ndarray
+    postcode: np.ndarray
+    lon: np.ndarray
+    lat: np.ndarray
+
+
+@dataclass(frozen=True)
+class City:
+    """Everything that lasts. Whatever happens on a day is drawn with `draw(dataset, day)`."""
+
+    seed: int
+    places: Places
+    firms: Firms
+    people: People
+    cars: np.ndarray
+    tankers: np.ndarray
+    muck_trucks: np.ndarray
+
+    def draw(self, subject: str, day: date) -> np.random.Generator:
+        """The random numbers of one subject on one day, independent of every other."""
+        return np.random.default_rng([self.seed, zlib.crc32(subject.encode()), day.toordinal()])
+
+
+@cache
+def build(seed: int = 7) -> City:
+    """The city of a seed."""
+    rng = np.random.default_rng([seed, 0])
+    places = _places(rng, 6_000)
+    people = _people(rng, places)
+    cars = identity.plates(rng, CARS + TANKERS + MUCK_TRUCKS, electric=0.15)
+    tankers, trucks = CARS + TANKERS, CARS + TANKERS + MUCK_TRUCKS
+    firms = _firms(rng, places, people)
+    return City(seed, places, firms, people, cars[:CARS], cars[CARS:tankers], cars[tankers:trucks])
+
+
+def points_inside(rng: np.random.Generator, n: int, shape: shapely.Geometry) -> tuple[np.ndarray, np.ndarray]:
+    """`n` points spread evenly over a shape, as longitudes and latitudes with 6 decimals."""
+    shapely.prepare(shape)
+    west, south, east, north = shape.bounds
+    lon, lat = np.empty(0), np.empty(0)
+    while len(lon) < n:
+        x, y = rng.uniform(west, east, 2 * n), rng.uniform(south, north, 2 * n)
+        inside = shapely.contains_xy(shape, x, y)
+        lon, lat = np.append(lon, x[inside]), np.append(lat, y[inside])
+    return lon[:n].round(6), lat[:n].round(6)
+
+
+def _places(rng: np.random.Generator, n: int) -> Places:
+    """Places by district in proportion to a made-up population; every street and community lies anywhere."""
+    safe = layers.city().buffer(-_SAFE_INSET_DEG)
+    shapes = {code: shape.intersection(safe).buffer(-0.001) for code, shape in layers.districts().items()}
+    codes = np.array(sorted(shapes))
+    division = rng.choice(codes, n, p=[0.13, 0.30, 0.13, 0.10, 0.06, 0.10, 0.10, 0.08])
+    lon, lat = np.empty(n), np.empty(n)
+    for code in codes:
+        mine = division == code
+        lon[mine], lat[mine] = points_inside(rng, int(mine.sum()), shapes[code])
+    names = {code: name for code, (name, _) in layers.NAMES.items()}
+    street, community = rng.choice(WORDS["streets"], n), rng.choice(WORDS["communities"], n)
+    number = rng.permutation(n) + 1
+    address = [f"江苏省南通市{names[d]}{s}{k}号" for d, s, k in zip(division, street, number, strict=True)]
+    postcode = np.array([f"226{int(d) % 100:02d}{k % 10}" for d, k in zip(division, number, strict=True)])
+    return Places(np.array(address), street, np.char.add(community, "社区"), division, postcode, lon, lat)
+
+
+def _people(rng: np.random.Generator, places: Places) -> People:
+    names = np.char.add(rng.choice(WORDS["surnames"], PEOPLE), rng.choice(WORDS["given"], PEOPLE))
+    ids = identity.resident_ids(rng, PEOPLE, _REGIONS_OF_BIRTH)
+    return People(ids, names, identity.phones(rng, PEOPLE), rng.integers(0, len(places.lon), PEOPLE))
+
+
+def _firms(rng: np.random.Generator, places: Places, people: People) -> Firms:
+    place = rng.permutation(len(places.lon))[:FIRMS]
+    trade = rng.integers(4, len(WORDS["trades"]), FIRMS)
+    trade[:HAZMAT_FIRMS] = np.arange(HAZMAT_FIRMS) % 4
+    words, tails = np.meshgrid(WORDS["firm_words"], WORDS["firm_tails"])
+    stems = np.resize(np.char.add(words, tails).ravel(), FIRMS)
+    ordinals = np.where(np.arange(FIRMS) < words.size, "", [f"第{n}" for n in np.arange(FIRMS) // words.size])
+    names = [
+        f"南通{stem}{ordinal}{WORDS['trades'][t]['zh']}有限公司"
+        for stem, ordinal, t in zip(stems, ordinals, trade, strict=True)
+    ]
+    status = rng.choice(["存续", "注销", "吊销", "停业"], FIRMS, p=[0.9, 0.05, 0.02, 0.03])
+    status[:HAZMAT_FIRMS] = np.where(np.arange(HAZMAT_FIRMS) % 20 == 19, "停业", "存续")
+    return Firms(
+        uscc=identity.usccs(rng, places.division[place]),
+        name=np.array(names),
+        trade=np.array([t["zh"] for t in WORDS["trades"]])[trade],
+        industry=np.array([t["industry"] for t in WORDS["trades"]])[trade],
+        status=status,
+        person=rng.integers(0, REFERABLE_PEOPLE, FIRMS),
+        phone=identity.phones(rng, FIRMS),
+        place=place,
+    )
