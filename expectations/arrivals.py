@@ -1,0 +1,216 @@
+"""What was expected of a department and what came: one `Arrival` per expected delivery, one `Item` per dataset.
+
+Pure: from the books' delivery rows to typed records. Every question is answered as of an instant, so that an old answer
+can be had again.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+
+from expectations.score import Lateness, Score, Weights
+from lakehouse.contract import Contract
+
+Came = Literal["content", "unchanged", "refused", "nothing", "unasked"]
+State = Lateness | Literal["not_yet_due", "unknown"]
+Usable = Literal["usable", "unusable", "unknown", "not_yet_due"]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One received object in the newest word of the books. Counts are null until it was cleaned."""
+
+    received: datetime
+    event: str
+    rows_in: int | None
+    accepted: int | None
+    quarantined: int | None
+    unparsable: int | None
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether every row that came in is accounted for."""
+        parts = (self.accepted, self.quarantined, self.unparsable)
+        return self.event == "cleaned" and self.rows_in == sum(part or 0 for part in parts)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What became of one expected delivery. `received` is the first arrival of new content, None when there was none.
+
+    `came`: new `content`; content seen before (`unchanged`); bytes nobody could read (`refused`); `nothing`;
+    or nobody asked (`unasked`).
+    `state`: lateness of the first new content, or of its absence so far; an unasked delivery is unknown.
+    `usable`: None where that isn't known yet.
+    """
+
+    day: date
+    due: datetime
+    received: datetime | None
+    came: Came
+    state: State
+    usable: bool | None
+
+
+@dataclass(frozen=True)
+class Item:
+    """One dataset of the department's list and its expected deliveries in the period, oldest first."""
+
+    contract: Contract
+    arrivals: tuple[Arrival, ...]
+
+    @property
+    def usable(self) -> Usable:
+        """Usable with one delivered, openable and row-reconciled version in the period."""
+        verdicts = [a.usable for a in self.arrivals if a.state != "not_yet_due" or a.usable]
+        if not verdicts:
+            return "not_yet_due"
+        if True in verdicts:
+            return "usable"
+        return "unknown" if None in verdicts else "unusable"
+
+    @property
+    def access(self) -> Score:
+        """One point per item; none while nothing is due."""
+        match self.usable:
+            case "usable":
+                return Score(1, 1, 1)
+            case "unusable":
+                return Score(0, 1, 1)
+            case "unknown":
+                return Score(0, 0, 1)
+            case "not_yet_due":
+                return Score(0, 0, 0)
+
+    def timeliness(self, weights: Weights) -> Score:
+        """One point per delivery that was due; unassessed without a usable version, which access counts already."""
+        due = [a.state for a in self.arrivals if a.state != "not_yet_due"]
+        if self.usable != "usable":
+            return Score(0, 0, len(due))
+        known = [weights.states.points[state] for state in due if state != "unknown"]
+        return Score(sum(known), len(known), len(due))
+
+
+def expected_days(contract: Contract, released: Sequence[date], day: date) -> tuple[date, ...]:
+    """The days of the month of `day`, up to it, that were released and on which a delivery is expected.
+
+    A dataset with none in the month (weekly at its start, quarterly, yearly) answers for its last expected day before.
+    """
+    expected = sorted(d for d in released if d <= day and contract.arrives.expected_on(d))
+    in_month = tuple(d for d in expected if (d.year, d.month) == (day.year, day.month))
+    return in_month or tuple(expected[-1:])
+
+
+def items(
+    contracts: Iterable[Contract],
+    deliveries: Iterable[Mapping[str, Any]],
+    blocked: frozenset[tuple[str, str, date]],
+    released: Sequence[date],
+    day: date,
+    as_of: datetime,
+    weights: Weights,
+) -> tuple[Item, ...]:
+    """Every contract with its expected deliveries as known at `as_of`.
+
+    `deliveries`: rows of ops.deliveries, oldest first; `blocked`: slices (department, dataset, day) that broke
+    a `fail` rule.
+    """
+    books = _newest(deliveries, as_of)
+
+    def arrival(contract: Contract, expected: date, until: date) -> Arrival:
+        own = books[contract.department, contract.dataset]
+        days = {d: own[d] for d in sorted(own) if expected <= d < until}
+        broken = {d for d in days if (contract.department, contract.dataset, d) in blocked}
+        return _arrival(contract, expected, days, broken, as_of, weights)
+
+    return tuple(
+        Item(
+            contract,
+            tuple(
+                arrival(contract, d, min(_next_expected(contract, d), day + timedelta(days=1)))
+                for d in expected_days(contract, released, day)
+            ),
+        )
+        for contract in contracts
+    )
+
+
+def _arrival(
+    contract: Contract,
+    expected: date,
+    days: Mapping[date, Sequence[Delivery]],
+    broken: set[date],
+    as_of: datetime,
+    weights: Weights,
+) -> Arrival:
+    arrives = contract.arrives
+    due = arrives.due(expected)
+    told = [delivery for deliveries in days.values() for delivery in deliveries]
+    new = [delivery for delivery in told if delivery.event in ("loaded", "cleaned")]
+    events = {delivery.event for delivery in told}
+    came: Came = "content" if new else next((name for event, name in _CAME if event in events), "unasked")
+    received = min((delivery.received for delivery in new), default=None)
+    late = (received or as_of) - due
+    state: State = weights.lateness(late, arrives.days)
+    if received is None and came == "unasked":
+        state = "unknown"
+    if received is None and late <= timedelta(0):
+        state = "not_yet_due"
+    return Arrival(expected, due, received, came, state, _is_usable(came, days, broken))
+
+
+_CAME: tuple[tuple[str, Came], ...] = (("unchanged", "unchanged"), ("refused", "refused"), ("missing", "nothing"))
+
+
+def _is_usable(came: Came, days: Mapping[date, Sequence[Delivery]], broken: set[date]) -> bool | None:
+    if came == "unasked":
+        return None
+    if came != "content":
+        return came == "unchanged"
+    verdicts = []
+    for day, deliveries in days.items():
+        new = [delivery for delivery in deliveries if delivery.event in ("loaded", "cleaned")]
+        if new and day in broken:
+            verdicts.append(False)
+        elif new and all(delivery.event == "cleaned" for delivery in new):
+            verdicts.append(all(delivery.reconciled for delivery in new))
+    return any(verdicts) if verdicts else None
+
+
+Books = Mapping[tuple[str, str], Mapping[date, Sequence[Delivery]]]
+
+
+def _newest(rows: Iterable[Mapping[str, Any]], as_of: datetime) -> Books:
+    """(department, dataset) -> day -> one Delivery per id; `cleaned` outranks `loaded`, first arrivals stay."""
+    found: dict[tuple[str, str, date, str], Delivery] = {}
+    for row in rows:
+        if row["at"] > as_of:
+            continue
+        key = (row["department"], row["dataset"], row["day"], row["delivery_id"] or "")
+        before = found.get(key)
+        received = row["received_at"] or row["at"]
+        if before:
+            received = min(received, before.received)
+        if before and before.event == "cleaned" and row["event"] != "cleaned":
+            found[key] = _with(before, received)
+        else:
+            counts = (row["rows_in"], row["accepted"], row["quarantined"], row["unparsable"])
+            found[key] = Delivery(received, row["event"], *counts)
+    books: dict[tuple[str, str], dict[date, list[Delivery]]] = defaultdict(lambda: defaultdict(list))
+    for (department, dataset, day, _), delivery in found.items():
+        books[department, dataset][day].append(delivery)
+    return books
+
+
+def _with(delivery: Delivery, received: datetime) -> Delivery:
+    counts = (delivery.rows_in, delivery.accepted, delivery.quarantined, delivery.unparsable)
+    return Delivery(received, delivery.event, *counts)
+
+
+def _next_expected(contract: Contract, day: date) -> date:
+    later = day + timedelta(days=1)
+    while not contract.arrives.expected_on(later):
+        later += timedelta(days=1)
+    return later
