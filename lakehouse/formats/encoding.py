@@ -1,0 +1,117 @@
+"""Bytes of a text file as UTF-8, whatever encoding its department writes."""
+
+import codecs
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from lakehouse.errors import ContractError
+
+_BOM = codecs.BOM_UTF8
+_WIDER = {"gbk": "gb18030", "gb2312": "gb18030", "utf-8-sig": "utf-8"}
+_KEEP = "citylake-keep"
+_KEPT = re.compile("[\udc00-\udcff]")
+_TELLING = 6
+"""Bytes above ASCII that must agree before they speak for an encoding: two Chinese characters in UTF-8, three in GB18030."""
+
+
+def _keep(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_KEEP, _keep)
+
+
+def codec(encoding: str, where: str) -> str:
+    """Python's name of a declared encoding; GBK and GB2312 are read as GB18030, which holds both.
+
+    Raises ContractError when there is no such text encoding.
+    """
+    try:
+        "".encode(encoding)
+        name = codecs.lookup(encoding).name
+    except (LookupError, ValueError) as error:
+        raise ContractError(
+            f"encoding '{encoding}' is unknown", where=where, hint="use utf-8, gb18030, utf-16 or latin-1"
+        ) from error
+    return _WIDER.get(name, name)
+
+
+def utf8(stream: BinaryIO, encoding: str, size: int) -> Iterator[bytes]:
+    """The stream as UTF-8 in chunks of about `size` bytes, without a byte order mark.
+
+    A byte that isn't valid in `encoding` becomes a lone surrogate, which is no valid UTF-8 either: so exactly the record
+    that holds it fails, and `readable` can still show the byte.
+    """
+    chunks = _raw(stream, size) if encoding == "utf-8" else _decoded(stream, encoding, size)
+    for first in chunks:
+        yield first.removeprefix(_BOM)
+        break
+    yield from chunks
+
+
+def _raw(stream: BinaryIO, size: int) -> Iterator[bytes]:
+    while chunk := stream.read(size):
+        yield chunk
+
+
+def _decoded(stream: BinaryIO, encoding: str, size: int) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)(_KEEP)
+    while chunk := stream.read(size):
+        yield decoder.decode(chunk).encode("utf-8", "surrogatepass")
+    if rest := decoder.decode(b"", final=True):
+        yield rest.encode("utf-8", "surrogatepass")
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether the bytes are valid UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def readable(data: bytes) -> str:
+    """Text for people: what is UTF-8 as it is, every other byte as sent, written \\xNN."""
+    try:
+        text = data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        text = data.decode("utf-8", _KEEP)
+    shown = _KEPT.sub(lambda kept: f"\\x{ord(kept[0]) - 0xDC00:02x}", text)
+    return shown.encode("utf-8", "backslashreplace").decode()
+
+
+def contradicts(likely: str, declared: str) -> bool:
+    """Whether a file that is likely in one encoding can't be meant in the declared one."""
+    if likely.startswith("utf-16"):
+        return not declared.startswith("utf-16") or (declared == "utf-16" and likely == "utf-16-be")
+    return likely == "utf-8" and declared != "utf-8"
+
+
+def likely(sample: bytes) -> str:
+    """The encoding a file is probably in: utf-16 by its mark or zero bytes, else by what decodes; ascii if that says nothing."""
+    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    even, odd = sample[::2], sample[1::2]
+    if odd.count(0) * 3 > len(odd) and 0 not in even:
+        return "utf-16-le"
+    if even.count(0) * 3 > len(even) and 0 not in odd:
+        return "utf-16-be"
+    whole_lines = sample[: sample.rfind(b"\n") + 1] or sample
+    if sum(byte > 0x7F for byte in whole_lines) < _TELLING:
+        return "ascii"
+    if is_utf8(whole_lines):
+        return "utf-8"
+    return "gb18030" if _reads_as_chinese(whole_lines) else "latin-1"
+
+
+def _reads_as_chinese(data: bytes) -> bool:
+    try:
+        foreign = [char for char in data.decode("gb18030") if ord(char) > 0x7F]
+    except UnicodeDecodeError:
+        return False
+    chinese = sum("\u3000" <= char <= "\u303f" or "\u4e00" <= char <= "\u9fff" or char > "\uff00" for char in foreign)
+    return chinese * 5 >= len(foreign) * 4

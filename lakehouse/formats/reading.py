@@ -1,0 +1,121 @@
+"""What every reader gives: names, batches of text, the records nobody could parse, and the count that must add up."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from tempfile import SpooledTemporaryFile
+
+import pyarrow as pa
+
+from lakehouse.contract import Contract, Limits
+from lakehouse.errors import DeliveryUnreadable
+
+SOURCE_ROW = "_source_row"
+"""The last column of every batch: the record's number as a spreadsheet shows it, int64."""
+
+_IN_MEMORY = 8 << 20
+_JUDGED_FROM = 1_000
+
+
+@dataclass(frozen=True)
+class Unparsable:
+    """A record no reader could take apart: its number, why, and its text with undecodable bytes written as \\xNN."""
+
+    source_row: int
+    reason: str
+    raw: str
+
+
+class Unparsables:
+    """Any number of unparsable records in order, beyond 8 MB on disk. Iterate as often as needed."""
+
+    def __init__(self) -> None:
+        self._spool = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 (lives as long as the reading)
+        self._count = 0
+        self.first: Unparsable | None = None
+
+    def append(self, record: Unparsable) -> None:
+        self.first = self.first or record
+        self._spool.write(json.dumps((record.source_row, record.reason, record.raw)).encode() + b"\n")
+        self._count += 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Unparsable]:
+        self._spool.seek(0)
+        for line in self._spool:
+            yield Unparsable(*json.loads(line))
+
+
+@dataclass
+class Reading:
+    """One file on its way into the lake.
+
+    `batches` has one text column for each of `names` and `_source_row`; once it is exhausted, `rows_in` (the reader's own
+    count of records in the file) equals the rows given plus `len(unparsable)`.
+    """
+
+    names: list[str]
+    where: str
+    limits: Limits
+    batches: Iterator[pa.RecordBatch] = iter(())
+    unparsable: Unparsables = field(default_factory=Unparsables)
+    rows_in: int = 0
+
+    def count(self, records: int) -> None:
+        """Adds records seen. Raises DeliveryUnreadable beyond the limit, or when most of them can't be read."""
+        self.rows_in += records
+        if self.rows_in > self.limits.rows:
+            raise over_limit("rows", self.rows_in, self.limits.rows, self.where)
+        if self.rows_in >= _JUDGED_FROM and len(self.unparsable) * 2 > self.rows_in and self.unparsable.first:
+            first = self.unparsable.first
+            raise DeliveryUnreadable(
+                f"{len(self.unparsable)} of {self.rows_in} records can't be read (row {first.source_row}: {first.reason})",
+                where=self.where,
+                hint="compare the file with format, delimiter, quote, header and encoding under 'source' in the contract",
+            )
+
+    def reject(self, source_row: int, reason: str, raw: str) -> None:
+        """Keeps a record that can't be parsed. It must be counted as well."""
+        self.unparsable.append(Unparsable(source_row, reason, raw))
+
+
+def over_limit(limit: str, found: int, allowed: int, where: str) -> DeliveryUnreadable:
+    """The error for a delivery that costs more than the contract allows."""
+    return DeliveryUnreadable(
+        f"{found} {limit} are more than the allowed {allowed}",
+        where=where,
+        hint=f"ask the department, or raise 'limits: {{{limit}: ...}}' in the contract",
+    )
+
+
+def header(cells: Sequence[str], contract: Contract, where: str) -> list[str]:
+    """Column names as sent, trimmed; a column without a name is called `column_<position>`.
+
+    Raises DeliveryUnreadable for an empty header, a name sent twice, our own `_source_row`, or too many columns.
+    """
+    trimmed = [cell.strip().strip("\ufeff").strip() for cell in cells]
+    if not any(trimmed):
+        raise DeliveryUnreadable("the header is empty", where=where, hint="set 'skip' or 'header: false' under 'source'")
+    if len(trimmed) > contract.limits.columns:
+        raise over_limit("columns", len(trimmed), contract.limits.columns, where)
+    names = [name or f"column_{position}" for position, name in enumerate(trimmed, 1)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or SOURCE_ROW in names:
+        raise DeliveryUnreadable(
+            f"the header names '{twice[0] if twice else SOURCE_ROW}' {'twice' if twice else 'is reserved'}",
+            where=where,
+            hint="ask the department for a header with one name a column",
+        )
+    return names
+
+
+def declared(contract: Contract) -> list[str]:
+    """The declared names as sent, in the contract's order."""
+    return [contract.sent_name(column) for column in contract.columns]
+
+
+def with_rows(columns: list[pa.Array], names: list[str], rows: pa.Array) -> pa.RecordBatch:
+    """One batch: the columns under their names, then `_source_row`."""
+    return pa.RecordBatch.from_arrays([*columns, rows], names=[*names, SOURCE_ROW])
