@@ -77,6 +77,10 @@ class City:
         """The random numbers of one subject on one day, independent of every other."""
         return np.random.default_rng([self.seed, zlib.crc32(subject.encode()), day.toordinal()])
 
+    def always(self, subject: str) -> np.random.Generator:
+        """The random numbers of what doesn't change from day to day."""
+        return self.draw(subject, date.min)
+
 
 @cache
 def build(seed: int = 7) -> City:

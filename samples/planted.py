@@ -1,0 +1,53 @@
+"""The defects the sample carries, and the truth each one leaves behind."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Planted:
+    """One item of `planted.yml`: `kind` is what is done, `rows` to how many rows, `args` the rest of what it needs.
+
+    `checks` must name every row it hits; `verdicts` are checks that must fail for the whole slice.
+    """
+
+    dataset: str
+    day: date
+    kind: str
+    rows: int = 0
+    checks: tuple[str, ...] = ()
+    verdicts: tuple[str, ...] = ()
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One row of `truth.csv`. `where`: `<file>#<source row>`, `<file>`, or empty when the whole slice is meant.
+
+    `check_id` is a check of the contract, `arrival` (the delivery came late, unchanged, unreadable or not at all) or
+    `unparsable` (`count` records of the file can't be read).
+    """
+
+    dataset: str
+    day: date
+    kind: str
+    check_id: str
+    where: str
+    count: int
+
+
+@cache
+def planted() -> dict[tuple[str, date], tuple[Planted, ...]]:
+    """What is planted, by dataset and day."""
+    items = yaml.safe_load((Path(__file__).parent / "planted.yml").read_text("utf-8"))
+    found: dict[tuple[str, date], tuple[Planted, ...]] = {}
+    for item in items:
+        entry = Planted(**{**item, "checks": tuple(item.get("checks", ())), "verdicts": tuple(item.get("verdicts", ()))})
+        key = entry.dataset, entry.day
+        found[key] = (*found.get(key, ()), entry)
+    return found

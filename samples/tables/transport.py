@@ -1,0 +1,85 @@
+"""What transport delivers."""
+
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+
+from samples import draw, movement
+from samples.city import DAYS, HAZMAT_FIRMS, REFERABLE_FIRMS, REFERABLE_PEOPLE, TANKERS, City
+from samples.datum import gcj02
+
+CARRIERS = np.arange(HAZMAT_FIRMS)[np.arange(HAZMAT_FIRMS) % 4 == 1]
+"""Firms in the dangerous goods trade, by their place in `City.firms`."""
+DENSE_DAYS = (DAYS[0], DAYS[3])
+"""Days of close watch: a fix every 20 seconds instead of every minute, over 200 MB."""
+REFERABLE_TANKERS = TANKERS - 60
+_FIXES = {True: 3_000, False: 950}
+_VIN = np.array(list("ABCDEFGHJKLMNPRTUVWXYZ0123456789"))
+_GOODS = {"1203": "汽油", "1202": "柴油", "1230": "甲醇", "1830": "硫酸", "1789": "盐酸", "1824": "氢氧化钠溶液", "1075": "液化石油气", "1972": "冷冻液态甲烷", "1294": "甲苯", "1005": "无水氨"}  # fmt: skip
+
+
+def owners(city: City) -> np.ndarray:
+    """The carrier of each tanker, by its place in `City.firms`."""
+    return CARRIERS[np.arange(len(city.tankers)) % len(CARRIERS)]
+
+
+def hazmat_vehicles(city: City, day: date) -> pa.Table:
+    """The licensed vehicles; one more each day."""
+    rng = city.always("hazmat_vehicles")
+    n = len(city.tankers)
+    owner = owners(city)
+    return pa.table({
+        "plate": city.tankers,
+        "vin": ["L" + "".join(rng.choice(_VIN, 10)) + f"{k:06d}" for k in range(n)],
+        "firm": city.firms.uscc[owner],
+        "firm_name": city.firms.name[owner],
+        "hazmat_class": rng.choice(["2.1", "3", "8", "5.1", "6.1"], n),
+        "licence_until": draw.dates(rng, n, date(2026, 6, 1), date(2028, 12, 31)),
+        "load_t": rng.uniform(5, 33, n).round(1),
+        "is_tanker": rng.choice(["true", "false"], n, p=[0.8, 0.2]),
+    }).slice(0, draw.known_on(day, DAYS[0], TANKERS - 10, 1))  # fmt: skip
+
+
+def waybills(city: City, day: date) -> pa.Table:
+    """About 800 waybills of goods loaded the day before."""
+    rng = city.draw("waybills", day)
+    n = int(rng.integers(790, 815))
+    loaded = draw.moments(rng, day, n, first_hour=4, last_hour=18)
+    under_way = rng.integers(1_200, 18_000, n)
+    un_number = rng.choice(list(_GOODS), n)
+    driver = rng.integers(0, REFERABLE_PEOPLE, n)
+    return pa.table({
+        "waybill_no": draw.numbered("YD", day, n),
+        "reported_on": np.full(n, day.isoformat()),
+        "plate": rng.choice(city.tankers[:REFERABLE_TANKERS], n),
+        "driver_id": city.people.id[driver],
+        "driver_name": city.people.name[driver],
+        "un_number": un_number,
+        "goods": [_GOODS[number] for number in un_number],
+        "load_t": rng.uniform(1, 30, n).round(2),
+        "shipper": city.firms.uscc[rng.integers(0, HAZMAT_FIRMS, n)],
+        "consignee": city.firms.uscc[rng.integers(0, REFERABLE_FIRMS, n)],
+        "loaded_at": draw.text(loaded, zone="+08:00"),
+        "unloaded_at": pa.array(draw.text(loaded + under_way, zone="+08:00"), mask=rng.random(n) < 0.05),
+    })  # fmt: skip
+
+
+def hazmat_gps(city: City, day: date) -> pa.Table:
+    """Fixes of all tankers on the day before, vehicle by vehicle, on GCJ-02; about 85 bytes a row of CSV."""
+    rng = city.draw("hazmat_gps", day)
+    fixes = _FIXES[day in DENSE_DAYS]
+    tracks = movement.tracks(rng, city, stops=city.firms.place[:HAZMAT_FIRMS], vehicles=REFERABLE_TANKERS + 40, fixes=fixes)
+    vehicle = pa.array(tracks.vehicle)
+    lon, lat = gcj02(tracks.lon, tracks.lat)
+    firmware = np.array(["v2.1", "v2.3", "v3.0"])[np.arange(TANKERS) % 3]
+    return pa.table({
+        "plate": pa.array(city.tankers).take(vehicle),
+        "gps_at": movement.clock(day).take(pa.array(tracks.second)),
+        "lon": lon.round(6),
+        "lat": lat.round(6),
+        "speed_kmh": tracks.speed_kmh.round(1),
+        "heading": tracks.heading,
+        "firm": pa.array(city.firms.uscc[owners(city)]).take(vehicle),
+        "device_fw": pa.array(firmware).take(vehicle),
+    })  # fmt: skip
