@@ -41,7 +41,7 @@ class Block:
     def blank(self) -> npt.NDArray[np.bool_]:
         """Which records are empty lines."""
         heads = np.frombuffer(self.data, np.uint8)[self.starts]
-        return (heads == _LF) | (heads == _CR)
+        return np.logical_or(heads == _LF, heads == _CR)
 
     def __getitem__(self, record: int) -> bytes:
         return self.data[self.starts[record] : self.ends[record]].rstrip(b"\r\n")
@@ -102,9 +102,9 @@ def _ends(data: bytes, shape: Shape, is_last: bool, row_bytes: int) -> Ends:
 
 def _regular_ends(data: bytes, shape: Shape, is_last: bool) -> npt.NDArray[np.int64] | None:
     """Record ends by counting quotes before each line feed; None where the text is too irregular for that."""
-    if data.count(b"\r") != data.count(b"\r\n"):
-        return None
     array = np.frombuffer(data, np.uint8)
+    if b"\r" in data and not _only_pairs(array):
+        return None
     feeds = np.flatnonzero(array == _LF)
     if shape.quote and shape.quote in data:
         quotes = np.flatnonzero(array == shape.quote[0])
@@ -114,6 +114,12 @@ def _regular_ends(data: bytes, shape: Shape, is_last: bool) -> npt.NDArray[np.in
     ends = feeds + 1
     unfinished = is_last and data and (not len(ends) or ends[-1] < len(data))
     return np.append(ends, len(data)) if unfinished else ends
+
+
+def _only_pairs(array: npt.NDArray[np.uint8]) -> bool:
+    """Whether a line feed follows every carriage return."""
+    returns = np.flatnonzero(array == _CR)
+    return bool(returns[-1] + 1 < len(array) and (array[returns + 1] == _LF).all())
 
 
 def _well_quoted(array: npt.NDArray[np.uint8], quotes: npt.NDArray[np.int64], shape: Shape) -> bool:
