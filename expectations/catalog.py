@@ -8,7 +8,7 @@ import difflib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -40,6 +40,9 @@ class Standard(Record):
     digit: str | None = None
     codes: str | None = None
     class_: str = Field("internal", alias="class")
+
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -235,7 +238,7 @@ def _note_lines(
             _note_lines(value, (*place, index), lines, path, mistakes)
 
 
-def _valid[Kind: BaseModel](
+def _valid(
     kind: type[Kind], content: Any, document: _Document, at: tuple[str | int, ...], mistakes: list[str]
 ) -> Kind | None:
     try:

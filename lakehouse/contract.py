@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from lakehouse.instants import alternatives
 from lakehouse.settings import ZONE
 
 IDENTIFIER = r"^[a-z][a-z0-9_]{0,62}$"
@@ -77,13 +78,20 @@ class Column(Record):
                 raise ValueError(f"'{pattern}' is not a regular expression: {error}") from error
         return pattern
 
+    @field_validator("format")
+    @classmethod
+    def _known_letters(cls, form: str | None) -> str | None:
+        if form is not None:
+            alternatives(form)
+        return form
+
     @model_validator(mode="after")
     def _format_fits_type(self) -> Self:
         if self.format and self.type not in ("date", "timestamp"):
             raise ValueError("'format' is for date and timestamp columns")
         if self.zone and self.type != "timestamp":
             raise ValueError("'zone' is for timestamp columns")
-        if self.type in ("boolean",) and self.between:
+        if self.type in ("boolean", "string") and self.between:
             raise ValueError("'between' is for numbers, dates and timestamps")
         return self
 

@@ -21,7 +21,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "deliveries": pa.schema([
         *_WHERE, ("delivery_id", _TEXT), ("event", _TEXT), ("received_at", _INSTANT), ("name", _TEXT), ("bytes", _COUNT),
         ("sha256", _TEXT), ("content_hash", _TEXT), ("rows_in", _COUNT), ("loaded", _COUNT), ("unparsable", _COUNT),
-        ("accepted", _COUNT), ("quarantined", _COUNT), ("reason", _TEXT),
+        ("accepted", _COUNT), ("quarantined", _COUNT), ("undeclared", pa.list_(_TEXT)), ("missing", pa.list_(_TEXT)),
+        ("reason", _TEXT),
     ]),
     "runs": pa.schema([
         ("at", _INSTANT), ("run_id", _TEXT), ("step", _TEXT), *_WHERE[2:], ("status", _TEXT), ("seconds", pa.float64()),

@@ -1,0 +1,41 @@
+"""Completeness (GB/T 36344: 02): are the values and the records there?"""
+
+import ibis
+import ibis.expr.types as ir
+
+from expectations.checks.measure import Slice, measure
+from expectations.checks.registry import check
+
+
+@check("column", "complete", "0201")
+def required(text: ir.StringValue) -> ir.BooleanValue:
+    """The cell isn't empty."""
+    return text.notnull()
+
+
+@check("table", "complete", "0201")
+def filled(slice_: Slice, *, column: str) -> ir.Table:
+    """The share of rows in which `column` has a value."""
+    return measure(slice_.rows, evaluated=slice_.rows.count(), passed=slice_.rows[column].count())
+
+
+@check("table", "complete", "0202")
+def row_count(slice_: Slice, *, min: int = 0, max: int | None = None) -> ir.Table:
+    """The slice has at least `min` and at most `max` rows."""
+    count = slice_.rows.count()
+    fits = count >= min if max is None else (count >= min) & (count <= max)
+    return measure(slice_.rows, evaluated=ibis.literal(1), passed=fits, observed=count)
+
+
+@check("table", "complete", "0202")
+def volume(slice_: Slice, *, share: float = 0.7, days: int = 60) -> ir.Table:
+    """At least `share` of the mean row count of the last `days` slices of the same day type; unjudged without any.
+
+    0.7 over 60 days is the volume rule of Toronto's open data (domain reference, section 2).
+    """
+    usual = [rows for _, rows in slice_.history[:days]]
+    count = slice_.rows.count()
+    if not usual:
+        return measure(slice_.rows, evaluated=ibis.literal(0), passed=ibis.literal(0), observed=count)
+    floor = int(share * sum(usual) / len(usual))
+    return measure(slice_.rows, evaluated=ibis.literal(1), passed=count >= floor, observed=count)

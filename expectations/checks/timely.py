@@ -1,0 +1,43 @@
+"""Timeliness of content (GB/T 36344: 05): do the instants in the data fit the period and their own order?"""
+
+from datetime import datetime, time, timedelta
+
+import ibis
+import ibis.expr.types as ir
+
+from expectations.checks.measure import Slice, measure
+from expectations.checks.registry import check
+from lakehouse.contract import duration
+from lakehouse.settings import ZONE
+
+
+@check("row", "timely", "0501")
+def within_day(rows: ir.Table, *, column: str, back: str = "0d", day: datetime) -> ir.BooleanValue:
+    """The instant belongs to the slice's period, from `back` before midnight of the day to its end (Asia/Shanghai)."""
+    value = rows[column]
+    first, last = day - duration(back), day + timedelta(days=1)
+    if value.type().is_date():
+        return (value >= first.date()) & (value < last.date())
+    return (value >= _utc(first)) & (value < _utc(last))
+
+
+@check("table", "timely", "0502")
+def fresh(slice_: Slice, *, column: str, within: str) -> ir.Table:
+    """The newest value of `column` is at most `within` older than the end of the delivery day."""
+    rows = slice_.rows
+    limit = datetime.combine(slice_.day, time(), ZONE) + timedelta(days=1) - duration(within)
+    newest = rows[column].max()
+    bound = limit.date() if rows[column].type().is_date() else _utc(limit)
+    return measure(rows, evaluated=ibis.literal(1), passed=(newest >= bound).fill_null(False), observed=newest)
+
+
+@check("row", "timely", "0503")
+def sequence(rows: ir.Table, *, by: list[str], at: str) -> ir.BooleanValue:
+    """Within each group `by`, instants don't run backwards in the order of the file."""
+    order = [rows["_source_file"], rows["_source_row"]]
+    before = rows[at].lag().over(group_by=[rows[name] for name in by], order_by=order)
+    return before.isnull().ifelse(ibis.literal(True), rows[at] >= before)
+
+
+def _utc(moment: datetime) -> datetime:
+    return (moment - moment.utcoffset()).replace(tzinfo=None) if moment.utcoffset() else moment

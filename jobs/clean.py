@@ -1,0 +1,198 @@
+"""Bronze to silver and quarantine in one pass, for all datasets of one department: the step `clean`."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+from ibis.common.exceptions import IbisError
+
+from expectations.catalog import Catalog
+from expectations.plan import Plan, Rule
+from jobs.department import Outcome, each_dataset
+from jobs.split import Split, quarantine_schema, silver_schema
+from lakehouse.contract import Contract
+from lakehouse.engine import embedded as engine
+from lakehouse.errors import SliceRefused
+from lakehouse.runs import Run, code_version
+from lakehouse.table import Commit
+
+
+def clean(run: Run, catalog: Catalog, department: str) -> None:
+    """Type, check and route the day's slice of each dataset. Does nothing where nothing changed since the last success.
+
+    A slice that breaks a `fail:` rule isn't served: its rows go to quarantine whole and the last good slice stays.
+    """
+    books = Books.of(run)
+    each_dataset(run, catalog.of(department), lambda contract: _clean(run, catalog, contract, books))
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """One loaded delivery of the slice, as the books know it."""
+
+    id: str
+    name: str
+    loaded: int
+    unparsable: int
+    undeclared: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Books:
+    """What earlier runs wrote: the day's deliveries, the fingerprints of the last successes, and rows per earlier day."""
+
+    arrived: dict[tuple[str, str], tuple[Arrived, ...]]
+    done: dict[tuple[str, str], str]
+    history: dict[tuple[str, str], tuple[tuple[date, int], ...]]
+
+    @classmethod
+    def of(cls, run: Run) -> "Books":
+        arrived: dict[tuple[str, str], dict[str, Arrived]] = {}
+        history: dict[tuple[str, str], dict[date, int]] = {}
+        for row in run.ops.read("deliveries").filter(pa.compute.field("event") == "loaded").to_pylist():
+            where = (row["department"], row["dataset"])
+            if row["day"] == run.day:
+                names = tuple(row["undeclared"] or ()), tuple(row["missing"] or ())
+                found = Arrived(row["delivery_id"], row["name"], row["loaded"], row["unparsable"], *names)
+                arrived.setdefault(where, {})[row["name"]] = found  # a later delivery of the same name takes its place
+            elif row["day"] < run.day:
+                days = history.setdefault(where, {})
+                days[row["day"]] = days.get(row["day"], 0) + row["loaded"]
+        done = {}
+        for row in run.ops.read("runs", day=run.day).to_pylist():
+            if row["step"] == "clean" and row["status"] == "succeeded":
+                done[(row["department"], row["dataset"])] = row["fingerprint"]
+        slices = {where: tuple(names.values()) for where, names in arrived.items()}
+        past = {where: tuple(sorted(days.items(), reverse=True)) for where, days in history.items()}
+        return cls(slices, done, past)
+
+
+def _clean(run: Run, catalog: Catalog, contract: Contract, books: Books) -> Outcome:
+    where = (contract.department, contract.dataset)
+    arrived = books.arrived.get(where, ())
+    if not arrived:
+        return Outcome("unchanged")
+    fingerprint = _fingerprint(contract, arrived)
+    if books.done.get(where) == fingerprint:
+        return Outcome("unchanged", fingerprint=fingerprint)
+    plan = Plan(contract, catalog.standards, run.day, books.history.get(where, ()))
+    bronze = run.table("bronze", contract.table)
+    with engine.session(run.settings) as connection:
+        _open_slice(connection, catalog, plan, bronze.files(run.day), arrived)
+        split = Split(run, plan, catalog.layers, {d.id: (d.loaded, d.unparsable) for d in arrived})
+        split.tables(_measure_tables(connection, plan))
+        split.header(arrived)
+        repeats = _find_repeats(connection, plan)
+        try:
+            _write(run, plan, split, engine.run(connection, plan.rows(repeats=repeats)))
+        except SliceRefused:
+            _quarantine_whole(run, plan, split, connection)
+    split.note_results()
+    writes = {f"{layer}.{contract.table}": run.table(layer, contract.table).version() for layer in ("silver", "quarantine")}
+    return Outcome(
+        "succeeded",
+        rows_in=split.rows + sum(d.unparsable for d in arrived),
+        accepted=split.accepted,
+        quarantined=split.quarantined,
+        unparsable=sum(d.unparsable for d in arrived),
+        fingerprint=fingerprint,
+        reads=json.dumps({f"bronze.{contract.table}": bronze.version()}),
+        writes=json.dumps({name: version for name, version in writes.items() if version is not None}),
+    )
+
+
+def _fingerprint(contract: Contract, arrived: tuple[Arrived, ...]) -> str:
+    parts = [contract.fingerprint, code_version(), *sorted(delivery.id for delivery in arrived)]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]
+
+
+def _open_slice(
+    connection: duckdb.DuckDBPyConnection, catalog: Catalog, plan: Plan, files: list[str], arrived: tuple[Arrived, ...]
+) -> None:
+    """The views the plan reads: `bronze` (the slice's own deliveries only) and the code lists of its standards."""
+    engine.read_slice(connection, "bronze", files, deliveries=[d.id for d in arrived], names=sorted({d.name for d in arrived}))
+    for standard in set(plan.code_lists.values()):
+        connection.register(f"codes_{standard}", codes(catalog.path / "standards" / str(plan.standards[standard].codes), plan.day))
+
+
+@cache
+def codes(path: Path, day: date) -> pa.Table:
+    """The codes of a closed list that are valid on `day`: column `code`, and `valid_from`, `valid_to` where the list has them."""
+    kinds = {"code": pa.string(), "valid_from": pa.date32(), "valid_to": pa.date32()}
+    table = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=kinds, strings_can_be_null=True))
+    today = pa.scalar(day, pa.date32())
+    for name, late in (("valid_from", pa.compute.greater), ("valid_to", pa.compute.less)):
+        if name in table.column_names:
+            table = table.filter(pa.compute.invert(pa.compute.fill_null(late(table[name], today), False)))
+    return table.group_by("code").aggregate([]).select(["code"])
+
+
+def _measure_tables(connection: duckdb.DuckDBPyConnection, plan: Plan) -> dict[int, dict[str, object]] | None:
+    """Counts of the table rules by their place in the plan; None when they could not be computed: the rules are unknown then."""
+    try:
+        query = plan.tables()
+        rows = [] if query is None else engine.run(connection, query).read_all().to_pylist()
+    except (duckdb.Error, IbisError):
+        return None
+    return {row["rule"]: row for row in rows}
+
+
+def _find_repeats(connection: duckdb.DuckDBPyConnection, plan: Plan) -> bool:
+    """Fill the view `repeated` with the rows that break a unique rule. Says whether there are any."""
+    found: list[pa.Table] = []
+    for bit, columns in plan.unique_sets:
+        repeats = engine.repeated_values(engine.run(connection, plan.hashes(columns)))
+        if len(repeats):
+            connection.register("repeats", pa.table({"h": repeats}))
+            found.append(engine.run(connection, plan.repeated(bit, columns)).read_all())
+    if not any(table.num_rows for table in found):
+        return False
+    ids = ["_delivery_id", "_source_file", "_source_row"]
+    plain = [table.select([*ids, "bit"]).cast(pa.schema([(n, pa.string()) for n in ids[:2]] + [(ids[2], pa.int64()), ("bit", pa.int64())]))
+             for table in found]  # fmt: skip
+    connection.register("repeated", pa.concat_tables(plain).group_by(ids).aggregate([("bit", "sum")]).rename_columns([*ids, "bits"]))
+    return True
+
+
+def _write(run: Run, plan: Plan, split: Split, rows: pa.RecordBatchReader) -> None:
+    """Accepted rows to silver, rejected rows to quarantine. Raises SliceRefused before anything is committed."""
+    contract = plan.contract
+    silver = run.table("silver", contract.table)
+    schema = silver_schema(contract)
+    accepted = split.accepted_batches(rows)
+    if contract.load == "upsert":
+        newest = engine.newest(pa.Table.from_batches(accepted, schema), contract.key, str(contract.order))
+        silver.merge(newest, Commit(run.id), key=contract.key, order=str(contract.order))
+    else:
+        silver.replace_slice(run.day, schema, accepted, Commit(run.id))
+    _write_quarantine(run, contract, split.rejected_batches(), any_rows=split.quarantined > 0)
+
+
+def _write_quarantine(run: Run, contract: Contract, batches: Iterator[pa.RecordBatch], *, any_rows: bool) -> None:
+    quarantine = run.table("quarantine", contract.table)
+    if any_rows or run.day in quarantine.days():
+        quarantine.replace_slice(run.day, quarantine_schema(contract), batches, Commit(run.id))
+
+
+def _quarantine_whole(run: Run, plan: Plan, split: Split, connection: duckdb.DuckDBPyConnection) -> None:
+    contract = plan.contract
+    silver = run.table("silver", contract.table)
+    if contract.load != "upsert" and run.day in silver.days():
+        silver.replace_slice(run.day, silver_schema(contract), iter(()), Commit(run.id))
+    broken = [rule.id for rule in split.broken()]
+    query = engine.everything(connection, "bronze")
+    _write_quarantine(run, contract, split.refused_batches(query, broken), any_rows=True)
+
+
+def refusing(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """The rules whose breach keeps the slice from being served."""
+    return tuple(rule for rule in rules if rule.level == "fail")

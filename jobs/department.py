@@ -1,0 +1,86 @@
+"""One department's datasets side by side, each with its own run record, so that one's failure never stops another."""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+
+from lakehouse.contract import Contract
+from lakehouse.errors import CitylakeError
+from lakehouse.runs import Run, code_version
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one dataset's step ended, as its run record says it."""
+
+    status: str
+    rows_in: int | None = None
+    accepted: int | None = None
+    quarantined: int | None = None
+    unparsable: int | None = None
+    fingerprint: str | None = None
+    reads: str | None = None
+    writes: str | None = None
+
+
+class DatasetsFailed(CitylakeError):
+    """Some datasets of a department failed; the others are done. Transient if every failure is."""
+
+    def __init__(self, failures: Sequence[tuple[Contract, Exception]]) -> None:
+        lines = "; ".join(f"{contract.name}: {error}" for contract, error in failures)
+        super().__init__(lines, hint=f"the other datasets are done; `citylake run` repeats only what failed ({len(failures)})")
+        self.transient = all(getattr(error, "transient", False) for _, error in failures)  # type: ignore[misc]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return CitylakeError, (self.what,)
+
+
+def each_dataset(run: Run, contracts: Sequence[Contract], work: Callable[[Contract], Outcome]) -> None:
+    """Do `work` for every contract on the process's threads, record each, flush the books, then raise what failed."""
+    failures: list[tuple[Contract, Exception]] = []
+    try:
+        with ThreadPoolExecutor(max_workers=run.settings.threads) as pool:
+            for contract, error in zip(contracts, pool.map(lambda c: _recorded(run, c, work), contracts), strict=True):
+                if error is not None:
+                    failures.append((contract, error))
+    finally:
+        run.ops.flush(run.id)
+        shutil.rmtree(run.staging, ignore_errors=True)
+    if failures:
+        raise DatasetsFailed(failures)
+
+
+def _recorded(run: Run, contract: Contract, work: Callable[[Contract], Outcome]) -> Exception | None:
+    started = time.monotonic()
+    fault: Exception | None = None
+    try:
+        outcome = work(contract)
+    except Exception as error:  # whatever one dataset does, the others go on; it is raised again once they are done
+        outcome, fault = Outcome("failed"), error
+        _log.error("dataset failed", step=run.step, dataset=contract.name, day=str(run.day), error=_said(error))
+    run.ops.note(
+        "runs",
+        at=run.now,
+        run_id=run.id,
+        step=run.step,
+        department=contract.department,
+        dataset=contract.dataset,
+        day=run.day,
+        seconds=round(time.monotonic() - started, 3),
+        contract=contract.fingerprint,
+        code=code_version(),
+        error=_said(fault) if fault else None,
+        **vars(outcome),
+    )
+    return fault
+
+
+def _said(error: Exception) -> str:
+    """The error as one line: ours speak for themselves, others are named by kind without the values they may hold."""
+    return str(error) if isinstance(error, CitylakeError) else f"{type(error).__name__} in Citylake itself; the log has the details"

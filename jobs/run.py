@@ -1,0 +1,64 @@
+"""Runs one step: the clock, the settings and the catalogue come in here, the run record goes out."""
+
+import importlib
+import shutil
+import time
+from datetime import date
+
+import structlog
+
+from expectations import catalog as catalogue
+from jobs.department import Outcome
+from jobs.steps import STEPS, Step
+from lakehouse.errors import CitylakeError, UsageError
+from lakehouse.runs import Run, code_version
+from lakehouse.settings import Settings, clock
+
+_log = structlog.get_logger()
+
+
+def run(step: str, day: date, department: str | None = None) -> None:
+    """Run `step` for `day`; a department step needs the `department`. Raises what failed, after it is recorded."""
+    if step not in STEPS:
+        raise UsageError(f"no step '{step}'", hint=f"known: {', '.join(STEPS)}")
+    row = STEPS[step]
+    settings = Settings.from_environment()
+    catalog = catalogue.load(settings.catalog)
+    started = Run.start(step, day, clock(), settings)
+    module, _, function = row.target.partition(":")
+    work = getattr(importlib.import_module(module), function)
+    if row.scope == "department":
+        if department is None:
+            raise UsageError(f"step '{step}' runs per department", hint="name one")
+        catalog.of(department)
+        work(started, catalog, department)
+    else:
+        _recorded(row, started, lambda: work(started, catalog))
+
+
+def _recorded(row: Step, started: Run, work: object) -> None:
+    begun = time.monotonic()
+    fault: Exception | None = None
+    outcome = Outcome("failed")
+    try:
+        outcome = work() or Outcome("succeeded")  # type: ignore[operator]
+    except Exception as error:
+        fault = error
+        _log.error("step failed", step=row.name, day=str(started.day), error=str(error) if isinstance(error, CitylakeError) else repr(type(error)))
+    started.ops.note(
+        "runs",
+        at=started.now,
+        run_id=started.id,
+        step=row.name,
+        department="",
+        dataset="",
+        day=started.day,
+        seconds=round(time.monotonic() - begun, 3),
+        code=code_version(),
+        error=str(fault) if fault else None,
+        **vars(outcome),
+    )
+    started.ops.flush(started.id)
+    shutil.rmtree(started.staging, ignore_errors=True)
+    if fault:
+        raise fault

@@ -1,0 +1,28 @@
+"""THE table of steps: what each reads and writes, and where its function is. One row per job, imported when it runs."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the night. `target` is `module:function`; department steps take the department's id as third argument."""
+
+    name: str
+    scope: Literal["department", "city"]
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    target: str
+
+
+STEPS = {
+    step.name: step
+    for step in (
+        Step("bring", "department", (), ("landing", "bronze", "ops.deliveries"), "jobs.pull:bring"),
+        Step("clean", "department", ("bronze", "ops.deliveries"), ("silver", "quarantine", "ops.results"), "jobs.clean:clean"),
+        Step("relate", "city", ("silver",), ("ops.results", "ops.failing_keys"), "jobs.relate:relate"),
+        Step("geo_index", "city", ("silver",), ("gold.positions",), "jobs.geo_index:geo_index"),
+        Step("release", "city", ("silver", "quarantine", "gold"), ("ops.releases",), "jobs.release:release"),
+        Step("score", "city", ("ops",), ("ops.scores", "pages"), "jobs.assess:score"),
+    )
+}

@@ -1,0 +1,208 @@
+"""The embedded engine: DuckDB in the process. Casting rules, and running compiled queries over Arrow and Parquet.
+
+Text is cast only when it is written as its type is written; DuckDB alone would make '12.7' an integer 13 and '1_000' a number.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pyarrow as pa
+
+from lakehouse.instants import alternatives, translated
+from lakehouse.settings import Settings
+
+ibis.options.sql.fuse_selects = False  # fused, every check would cast its column again
+
+BATCH_ROWS = 122_880
+"""Rows of one Arrow batch: DuckDB's row group."""
+
+_builtin = ibis.udf.scalar.builtin
+_strptime = _builtin(lambda text, form: None, name="try_strptime", signature=(("string", "string"), "timestamp"))
+_matches = _builtin(lambda text, expression: None, name="regexp_full_match", signature=(("string", "string"), "boolean"))
+_at_zone = _builtin(lambda zone, moment: None, name="timezone", signature=(("string", "timestamp"), "timestamp('UTC')"))
+_epoch = _builtin(lambda ms: None, name="epoch_ms", signature=(("int64",), "timestamp"))
+_finite = _builtin(lambda number: None, name="isfinite", signature=(("float64",), "boolean"))
+_strip = _builtin(lambda text, characters: None, name="trim", signature=(("string", "string"), "string"))
+
+SPACES = " \t\r\n\f\v\u00a0\u3000\ufeff"
+"""What doesn't count at either end of a cell: ASCII white space, no-break space, ideographic space, byte order mark."""
+
+_CHINA_FIXED_OFFSET = ibis.timestamp("1991-09-15 01:00:00")
+"""Asia/Shanghai has been UTC+8 all year since this wall-clock time (IANA tz database)."""
+
+
+def text(raw: ir.StringValue, nulls: Sequence[str] = ()) -> ir.StringValue:
+    """The cell without outer white space; null where nothing is left or what is left stands for nothing."""
+    stripped = _strip(raw, SPACES)
+    return stripped.isin(["", *nulls]).ifelse(ibis.null("string"), stripped)
+
+
+def double(raw: ir.StringValue) -> ir.FloatingValue:
+    """Digits with an optional sign, decimal point and exponent; null for anything else, infinities and NaN included."""
+    number = raw.try_cast("float64")
+    return (_finite(number) & ~raw.contains("_")).ifelse(number, ibis.null("float64"))
+
+
+def integer(raw: ir.StringValue) -> ir.IntegerValue:
+    """An optional sign and at most 18 digits."""
+    return _where(raw, r"\s*[+-]?\d{1,18}\s*", raw.try_cast("int64"))
+
+
+def decimal(raw: ir.StringValue) -> ir.DecimalValue:
+    """An optional sign, digits and at most 10 decimals, exactly: DECIMAL(38, 10)."""
+    return _where(raw, r"\s*[+-]?\d{1,28}(\.\d{1,10})?\s*", raw.try_cast("decimal(38, 10)"))
+
+
+def boolean(raw: ir.StringValue) -> ir.BooleanValue:
+    """true, false, 1, 0, 是, 否 in any case."""
+    word = text(raw).lower()
+    return ibis.cases((word.isin(["true", "1", "是"]), True), (word.isin(["false", "0", "否"]), False), else_=ibis.null("boolean"))
+
+
+def day(raw: ir.StringValue, form: str) -> ir.DateValue:
+    """A date written in one of the formats."""
+    return ibis.coalesce(*(_wall_clock(raw, one).date() for one in alternatives(form)))
+
+
+def instant(raw: ir.StringValue, form: str, zone: str) -> ir.TimestampValue:
+    """An instant as UTC without zone: wall-clock time in `zone` unless the text itself has an offset."""
+    return ibis.coalesce(*(_instant(raw, one, zone) for one in alternatives(form)))
+
+
+_ISO = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?"
+_OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)"
+
+
+def _instant(raw: ir.StringValue, form: str, zone: str) -> ir.TimestampValue:
+    if form.startswith("epoch"):
+        return _wall_clock(raw, form)
+    local = _utc(_wall_clock(raw, form), zone)
+    if form != "iso":
+        return local
+    offset = _where(raw, _ISO + _OFFSET, raw.try_cast("timestamp('UTC')").cast("timestamp"))
+    return ibis.coalesce(local, offset)
+
+
+def _wall_clock(raw: ir.StringValue, form: str) -> ir.TimestampValue:
+    match form:
+        case "iso":
+            return _where(raw, _ISO, raw.try_cast("timestamp"))
+        case "epoch_s":
+            return _epoch(_where(raw, r"-?\d{1,11}", raw.try_cast("int64")) * 1000)
+        case "epoch_ms":
+            return _epoch(_where(raw, r"-?\d{1,14}", raw.try_cast("int64")))
+        case "excel":
+            days = _where(raw, r"\d{1,6}(\.\d+)?", raw.try_cast("float64"))
+            return _epoch(((days - 25_569) * 86_400_000).round().cast("int64"))  # 1970-01-01 is day 25,569
+        case _:
+            expression, strptime = translated(form)
+            return _where(raw, expression[1:-1], _strptime(raw, strptime))
+
+
+def _utc(wall: ir.TimestampValue, zone: str) -> ir.TimestampValue:
+    if zone == "UTC":
+        return wall
+    converted = _at_zone(zone, wall).cast("timestamp")
+    if zone != "Asia/Shanghai":
+        return converted
+    return (wall >= _CHINA_FIXED_OFFSET).ifelse(wall - ibis.interval(hours=8), converted)
+
+
+HASH = "uint64"
+"""The type of `key_hash`."""
+
+
+def key_hash(values: Sequence[ir.Value]) -> ir.IntegerValue:
+    """A hash over several values, good for finding candidates within one query; not stable between versions."""
+    result = ibis.literal(0, HASH)
+    for value in values:
+        mix = _builtin(lambda seed, value: None, name="hash", signature=((HASH, value.type()), HASH))
+        result = mix(result, value)
+    return result
+
+
+def _where(raw: ir.StringValue, expression: str, value: Any) -> Any:
+    return _matches(raw, expression).ifelse(value, ibis.null(value.type()))
+
+
+def sql(query: ir.Table) -> str:
+    """The query as DuckDB reads it."""
+    return str(ibis.to_sql(query, dialect="duckdb"))
+
+
+_database: dict[str, duckdb.DuckDBPyConnection] = {}
+_opening = threading.Lock()
+
+
+@contextmanager
+def session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection of its own to the process's one in-memory database, which keeps to the memory budget and spills into the lake."""
+    with _opening:
+        spill = str(settings.home / "staging" / "spill")
+        if spill not in _database:
+            _database[spill] = duckdb.connect(
+                config={
+                    "memory_limit": f"{settings.memory_mb}MB",
+                    "threads": settings.threads,
+                    "temp_directory": spill,
+                    "autoinstall_known_extensions": False,
+                    "preserve_insertion_order": True,
+                }
+            )
+    connection = _database[spill].cursor()
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+    finally:
+        connection.close()
+
+
+def read_slice(
+    connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[str], *, deliveries: Sequence[str], names: Sequence[str]
+) -> None:
+    """Make a slice of bronze readable as the view `name`: only rows of `deliveries`, whose ids and file `names` are coded, not copied."""
+    rows = connection.read_parquet(list(files), hive_partitioning=False, union_by_name=True)
+    coded = f"CAST(_delivery_id AS {_enumeration(deliveries)}) AS _delivery_id, CAST(_source_file AS {_enumeration(names)}) AS _source_file"
+    ours = f"_delivery_id IN ({', '.join(map(_quoted, deliveries))})"
+    connection.register(name, rows.filter(ours).project(f"* REPLACE ({coded})"))
+
+
+def everything(connection: duckdb.DuckDBPyConnection, name: str) -> pa.RecordBatchReader:
+    """All rows of a view as a stream."""
+    return connection.table(name).to_arrow_reader(BATCH_ROWS)
+
+
+def run(connection: duckdb.DuckDBPyConnection, query: ir.Table) -> pa.RecordBatchReader:
+    """The result as a stream of record batches; nothing is held that was not asked for."""
+    return connection.execute(sql(query)).to_arrow_reader(BATCH_ROWS)
+
+
+def repeated_values(hashes: pa.RecordBatchReader) -> np.ndarray:
+    """The values of the stream's one column that occur more than once. Sorting 8 bytes a row beats a hash table of them."""
+    chunks = [np.asarray(batch.column(0)) for batch in hashes]
+    values = np.concatenate(chunks) if chunks else np.empty(0, np.uint64)
+    values.sort()
+    return np.unique(values[1:][values[1:] == values[:-1]])
+
+
+def newest(rows: pa.Table, key: Sequence[str], order: str) -> pa.Table:
+    """One row per `key`: the one with the greatest `order`, the later row where they are equal."""
+    by = ", ".join(f'"{name}"' for name in key)
+    number = f'row_number() OVER (PARTITION BY {by} ORDER BY "{order}" DESC NULLS LAST, _source_row DESC) AS _n'
+    found = duckdb.from_arrow(rows).project(f"*, {number}").filter("_n = 1").project("* EXCLUDE (_n)")
+    return found.to_arrow_table().cast(rows.schema)
+
+
+def _enumeration(values: Sequence[str]) -> str:
+    return f"ENUM ({', '.join(map(_quoted, values))})"
+
+
+def _quoted(text: str) -> str:
+    """A text as an SQL literal: type names and view definitions take no parameters."""
+    return "'" + text.replace("'", "''") + "'"
