@@ -1,0 +1,1 @@
+"""Positions: coordinate systems, grid cells, regions. Kernels on arrays, compiled once and without the GIL."""
