@@ -33,7 +33,7 @@ class DatasetsFailed(CitylakeError):
     """Some datasets of a department failed; the others are done. Transient if every failure is."""
 
     def __init__(self, failures: Sequence[tuple[Contract, Exception]]) -> None:
-        lines = "; ".join(f"{contract.name}: {error}" for contract, error in failures)
+        lines = "; ".join(f"{contract.name}: {said(error)}" for contract, error in failures)
         super().__init__(lines, hint=f"the other datasets are done; `citylake run` repeats only what failed ({len(failures)})")
         self.transient = all(getattr(error, "transient", False) for _, error in failures)  # type: ignore[misc]
 
@@ -63,7 +63,8 @@ def _recorded(run: Run, contract: Contract, work: Callable[[Contract], Outcome])
         outcome = work(contract)
     except Exception as error:  # whatever one dataset does, the others go on; it is raised again once they are done
         outcome, fault = Outcome("failed"), error
-        _log.error("dataset failed", step=run.step, dataset=contract.name, day=str(run.day), error=_said(error))
+        ours = isinstance(error, CitylakeError)
+        _log.error("dataset failed", step=run.step, dataset=contract.name, day=str(run.day), error=said(error), exc_info=not ours)
     run.ops.note(
         "runs",
         at=run.now,
@@ -75,12 +76,12 @@ def _recorded(run: Run, contract: Contract, work: Callable[[Contract], Outcome])
         seconds=round(time.monotonic() - started, 3),
         contract=contract.fingerprint,
         code=code_version(),
-        error=_said(fault) if fault else None,
+        error=said(fault) if fault else None,
         **vars(outcome),
     )
     return fault
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """The error as one line: ours speak for themselves, others are named by kind without the values they may hold."""
     return str(error) if isinstance(error, CitylakeError) else f"{type(error).__name__} in Citylake itself; the log has the details"

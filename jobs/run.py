@@ -8,8 +8,9 @@ from datetime import date
 import structlog
 
 from expectations import catalog as catalogue
-from jobs.department import Outcome
+from jobs.department import Outcome, said
 from jobs.steps import STEPS, Step
+from lakehouse import logs
 from lakehouse.errors import CitylakeError, UsageError
 from lakehouse.runs import Run, code_version
 from lakehouse.settings import Settings, clock
@@ -22,6 +23,7 @@ def run(step: str, day: date, department: str | None = None) -> None:
     if step not in STEPS:
         raise UsageError(f"no step '{step}'", hint=f"known: {', '.join(STEPS)}")
     row = STEPS[step]
+    logs.configure()
     settings = Settings.from_environment()
     catalog = catalogue.load(settings.catalog)
     started = Run.start(step, day, clock(), settings)
@@ -44,7 +46,8 @@ def _recorded(row: Step, started: Run, work: object) -> None:
         outcome = work() or Outcome("succeeded")  # type: ignore[operator]
     except Exception as error:
         fault = error
-        _log.error("step failed", step=row.name, day=str(started.day), error=str(error) if isinstance(error, CitylakeError) else repr(type(error)))
+        ours = isinstance(error, CitylakeError)
+        _log.error("step failed", step=row.name, day=str(started.day), error=said(error), exc_info=not ours)
     started.ops.note(
         "runs",
         at=started.now,
@@ -55,7 +58,7 @@ def _recorded(row: Step, started: Run, work: object) -> None:
         day=started.day,
         seconds=round(time.monotonic() - begun, 3),
         code=code_version(),
-        error=str(fault) if fault else None,
+        error=said(fault) if fault else None,
         **vars(outcome),
     )
     started.ops.flush(started.id)

@@ -62,12 +62,12 @@ class Ops:
         """The Delta table of book `name`."""
         return Table(self._home / "ops" / name)
 
-    def note(self, name: str, **row: Any) -> None:
+    def note(self, book: str, /, **row: Any) -> None:
         """Remember a row for `flush`. Columns left out are null; an unknown column is a KeyError."""
-        if unknown := row.keys() - set(SCHEMAS[name].names):
-            raise KeyError(f"ops.{name} has no column {', '.join(sorted(unknown))}")
+        if unknown := row.keys() - set(SCHEMAS[book].names):
+            raise KeyError(f"ops.{book} has no column {', '.join(sorted(unknown))}")
         with self._lock:
-            self._pending[name].append(row)
+            self._pending[book].append(row)
 
     def flush(self, run_id: str) -> None:
         """Write what was noted, one commit a table, `runs` last: a run counts as done only when its books are."""
