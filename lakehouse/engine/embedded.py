@@ -6,6 +6,7 @@ Text is cast only when it is written as its type is written; DuckDB alone would 
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 import duckdb
@@ -171,6 +172,14 @@ def read_slice(
     coded = f"CAST(_delivery_id AS {_enumeration(deliveries)}) AS _delivery_id, CAST(_source_file AS {_enumeration(names)}) AS _source_file"
     ours = f"_delivery_id IN ({', '.join(map(_quoted, deliveries))})"
     connection.register(name, rows.filter(ours).project(f"* REPLACE ({coded})"))
+
+
+def read(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[str], day: date | None = None) -> None:
+    """Make Parquet files readable as the view `name`; with `day` only rows of `_day = day`."""
+    rows = connection.read_parquet(list(files), hive_partitioning=False, union_by_name=True)
+    if day is not None:
+        rows = rows.filter(f"_day = DATE '{day.isoformat()}'")
+    connection.register(name, rows)
 
 
 def everything(connection: duckdb.DuckDBPyConnection, name: str) -> pa.RecordBatchReader:
