@@ -51,7 +51,12 @@ def _feature(feature: Any) -> Feature:
     if not isinstance(code, str) or not code:
         raise ValueError("'code' must be a text")
     geometry = feature["geometry"]
-    return Feature(code, json.dumps(geometry), tuple(_rings(geometry)))
+    if not isinstance(geometry, dict):
+        raise ValueError("has no geometry")
+    rings = tuple(_rings(geometry))
+    if not rings:
+        raise ValueError("has no extent")
+    return Feature(code, json.dumps(geometry), rings)
 
 
 def _rings(geometry: Any) -> Iterator[Ring]:
@@ -70,6 +75,8 @@ def _ring(positions: Any) -> Ring:
             raise ValueError(f"position {lon}, {lat} is not on the globe")
     if len(ring) < 4 or ring[0] != ring[-1]:
         raise ValueError("a ring must have at least four positions and end where it began")
+    if len(set(ring)) < 3:
+        raise ValueError("a ring has no extent")
     return ring
 
 

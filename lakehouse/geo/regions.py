@@ -56,7 +56,7 @@ class _Drawing:
 
 
 class Regions:
-    """The regions of one layer: `codes` and `geometries` (GeoJSON text) in the order of the file: earlier ones own first."""
+    """The regions of one layer: `codes` and `geometries` (GeoJSON text), in the order of the file."""
 
     def __init__(self, features: tuple[Feature, ...], where: str = "") -> None:
         self.codes = tuple(feature.code for feature in features)
