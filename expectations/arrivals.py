@@ -6,7 +6,7 @@ can be had again.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
@@ -28,12 +28,17 @@ class Delivery:
     accepted: int | None
     quarantined: int | None
     unparsable: int | None
+    reason: str | None
 
     @property
     def reconciled(self) -> bool:
         """Whether every row that came in is accounted for."""
         parts = (self.accepted, self.quarantined, self.unparsable)
         return self.event == "cleaned" and self.rows_in == sum(part or 0 for part in parts)
+
+
+Told = Mapping[tuple[str, str], Mapping[date, Sequence[Delivery]]]
+"""What the books tell: (department, dataset) -> day -> deliveries."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Arrival:
     `came`: new `content`; content seen before (`unchanged`); bytes nobody could read (`refused`); `nothing`;
     or nobody asked (`unasked`).
     `state`: lateness of the first new content, or of its absence so far; an unasked delivery is unknown.
-    `usable`: None where that isn't known yet.
+    `usable`: None where that isn't known yet. `reason`: the books' own word where nothing usable came.
     """
 
     day: date
@@ -52,6 +57,11 @@ class Arrival:
     came: Came
     state: State
     usable: bool | None
+    reason: str | None
+
+    def points(self, weights: Weights) -> float | None:
+        """What it earns of its one point; None where that can't be said."""
+        return None if self.state == "not_yet_due" or self.state == "unknown" else weights.states.points[self.state]
 
 
 @dataclass(frozen=True)
@@ -86,11 +96,11 @@ class Item:
 
     def timeliness(self, weights: Weights) -> Score:
         """One point per delivery that was due; unassessed without a usable version, which access counts already."""
-        due = [a.state for a in self.arrivals if a.state != "not_yet_due"]
+        due = [arrival for arrival in self.arrivals if arrival.state != "not_yet_due"]
         if self.usable != "usable":
             return Score(0, 0, len(due))
-        known = [weights.states.points[state] for state in due if state != "unknown"]
-        return Score(sum(known), len(known), len(due))
+        earned = [points for arrival in due if (points := arrival.points(weights)) is not None]
+        return Score(sum(earned), len(earned), len(due))
 
 
 def expected_days(contract: Contract, released: Sequence[date], day: date) -> tuple[date, ...]:
@@ -105,7 +115,7 @@ def expected_days(contract: Contract, released: Sequence[date], day: date) -> tu
 
 def items(
     contracts: Iterable[Contract],
-    deliveries: Iterable[Mapping[str, Any]],
+    told: Told,
     blocked: frozenset[tuple[str, str, date]],
     released: Sequence[date],
     day: date,
@@ -114,13 +124,11 @@ def items(
 ) -> tuple[Item, ...]:
     """Every contract with its expected deliveries as known at `as_of`.
 
-    `deliveries`: rows of ops.deliveries, oldest first; `blocked`: slices (department, dataset, day) that broke
-    a `fail` rule.
+    `blocked`: slices (department, dataset, day) that broke a `fail` rule and aren't served.
     """
-    books = _newest(deliveries, as_of)
 
     def arrival(contract: Contract, expected: date, until: date) -> Arrival:
-        own = books[contract.department, contract.dataset]
+        own = told.get((contract.department, contract.dataset), {})
         days = {d: own[d] for d in sorted(own) if expected <= d < until}
         broken = {d for d in days if (contract.department, contract.dataset, d) in blocked}
         return _arrival(contract, expected, days, broken, as_of, weights)
@@ -147,9 +155,9 @@ def _arrival(
 ) -> Arrival:
     arrives = contract.arrives
     due = arrives.due(expected)
-    told = [delivery for deliveries in days.values() for delivery in deliveries]
-    new = [delivery for delivery in told if delivery.event in ("loaded", "cleaned")]
-    events = {delivery.event for delivery in told}
+    everything = [delivery for deliveries in days.values() for delivery in deliveries]
+    new = [delivery for delivery in everything if delivery.event in ("loaded", "cleaned")]
+    events = {delivery.event for delivery in everything}
     came: Came = "content" if new else next((name for event, name in _CAME if event in events), "unasked")
     received = min((delivery.received for delivery in new), default=None)
     late = (received or as_of) - due
@@ -158,7 +166,8 @@ def _arrival(
         state = "unknown"
     if received is None and late <= timedelta(0):
         state = "not_yet_due"
-    return Arrival(expected, due, received, came, state, _is_usable(came, days, broken))
+    reason = next((delivery.reason for delivery in reversed(everything) if delivery.reason), None)
+    return Arrival(expected, due, received, came, state, _is_usable(came, days, broken), reason)
 
 
 _CAME: tuple[tuple[str, Came], ...] = (("unchanged", "unchanged"), ("refused", "refused"), ("missing", "nothing"))
@@ -179,34 +188,24 @@ def _is_usable(came: Came, days: Mapping[date, Sequence[Delivery]], broken: set[
     return any(verdicts) if verdicts else None
 
 
-Books = Mapping[tuple[str, str], Mapping[date, Sequence[Delivery]]]
+def newest(rows: Iterable[Mapping[str, Any]]) -> Told:
+    """The newest word on every delivery from rows of ops.deliveries, oldest first.
 
-
-def _newest(rows: Iterable[Mapping[str, Any]], as_of: datetime) -> Books:
-    """(department, dataset) -> day -> one Delivery per id; `cleaned` outranks `loaded`, first arrivals stay."""
+    `cleaned` outranks `loaded`, and the first arrival stays through every later word.
+    """
     found: dict[tuple[str, str, date, str], Delivery] = {}
     for row in rows:
-        if row["at"] > as_of:
-            continue
         key = (row["department"], row["dataset"], row["day"], row["delivery_id"] or "")
-        before = found.get(key)
-        received = row["received_at"] or row["at"]
-        if before:
-            received = min(received, before.received)
-        if before and before.event == "cleaned" and row["event"] != "cleaned":
-            found[key] = _with(before, received)
-        else:
-            counts = (row["rows_in"], row["accepted"], row["quarantined"], row["unparsable"])
-            found[key] = Delivery(received, row["event"], *counts)
+        counts = (row["rows_in"], row["accepted"], row["quarantined"], row["unparsable"])
+        told = Delivery(row["received_at"] or row["at"], row["event"], *counts, row["reason"])
+        if before := found.get(key):
+            last = before if before.event == "cleaned" and told.event != "cleaned" else told
+            told = replace(last, received=min(told.received, before.received))
+        found[key] = told
     books: dict[tuple[str, str], dict[date, list[Delivery]]] = defaultdict(lambda: defaultdict(list))
     for (department, dataset, day, _), delivery in found.items():
         books[department, dataset][day].append(delivery)
     return books
-
-
-def _with(delivery: Delivery, received: datetime) -> Delivery:
-    counts = (delivery.rows_in, delivery.accepted, delivery.quarantined, delivery.unparsable)
-    return Delivery(received, delivery.event, *counts)
 
 
 def _next_expected(contract: Contract, day: date) -> date:

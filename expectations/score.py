@@ -7,11 +7,11 @@ good: it lowers the coverage and opens the interval between floor and ceiling.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from math import fsum
-from typing import Generic, Literal, Self, TypeVar, get_args
+from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
 from pydantic import Field, model_validator
 
@@ -126,15 +126,15 @@ class Weights(Record):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        sections = {
-            "pillars": (PILLARS, self.pillars),
-            "dimensions": (DIMENSIONS, self.dimensions),
-            "states": (LATENESS, self.states),
+        sections: dict[str, tuple[tuple[str, ...], Mapping[Any, float]]] = {
+            "pillars": (PILLARS, self.pillars.points),
+            "dimensions": (DIMENSIONS, self.dimensions.points),
+            "states": (LATENESS, self.states.points),
         }
-        for name, (names, section) in sections.items():
-            if missing := set(names) - set(section.points):
+        for name, (names, points) in sections.items():
+            if missing := set(names) - set(points):
                 raise ValueError(f"{name}.points: missing {', '.join(sorted(missing))}")
-            if min(section.points.values()) < 0 or not sum(section.points.values()):
+            if min(points.values()) < 0 or not sum(points.values()):
                 raise ValueError(f"{name}.points: 0 or more each, and not all 0")
         if missing_days := {1, 7, 30, 90, 365} - set(self.freshness.days):
             raise ValueError(f"freshness.days: missing {sorted(missing_days)}")

@@ -12,12 +12,13 @@ import pyarrow as pa
 import yaml
 from pydantic import ValidationError
 
-from expectations.arrivals import Item, expected_days, items
+from expectations.arrivals import Item, Told, expected_days, items, newest
 from expectations.catalog import Catalog
 from expectations.score import (
     DIMENSIONS,
     PILLARS,
     UNASSESSED,
+    Dimension,
     Pillar,
     Score,
     Tally,
@@ -33,8 +34,7 @@ from lakehouse.errors import ContractError
 from lakehouse.runs import Run
 
 CITY = ""
-"""The department of the city's own scores, and the dataset of a department's."""
-
+"""The department of the city's own scores; a department's own have no dataset."""
 
 Place = tuple[str, str, str]
 """(department, dataset, dimension), as in ops.scores."""
@@ -42,13 +42,14 @@ Place = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Assessment:
-    """Every score of one release, and what each rests on: the items of the lists and the checks' tallies."""
+    """Every score of one release, and what each rests on: the lists' items, the checks' tallies, the deliveries."""
 
     release: Release
     weights: Weights
     scores: Mapping[Place, Score]
     items: tuple[Item, ...]
     tallies: Mapping[tuple[str, str], tuple[Tally, ...]]
+    deliveries: Told
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Rows for ops.scores but for `at` and `run_id`, in order: score, floor and ceiling 0 to 100, coverage 0 to 1.
@@ -77,9 +78,8 @@ def assess(books: Books, catalog: Catalog, weights: Weights) -> Assessment:
     release = books.release
     tallies = _tallies(books, catalog)
     broken = _broken_slices(books.results)
-    listed = items(
-        catalog.contracts, books.deliveries.to_pylist(), broken, books.released, release.day, release.at, weights
-    )
+    told = newest(books.deliveries.to_pylist())
+    listed = items(catalog.contracts, told, broken, books.released, release.day, release.at, weights)
     scores: dict[Place, Score] = {}
     for item in listed:
         contract = item.contract
@@ -90,41 +90,42 @@ def assess(books: Books, catalog: Catalog, weights: Weights) -> Assessment:
             department.id, [i for i in listed if i.contract.department == department.id], scores, weights
         )
     scores |= _city_scores({d.id: d.weight for d in catalog.departments}, scores)
-    return Assessment(release, weights, scores, listed, tallies)
+    return Assessment(release, weights, scores, listed, tallies, told)
 
 
 def _dataset_scores(item: Item, tallies: tuple[Tally, ...], weights: Weights) -> dict[Place, Score]:
-    by_dimension = dimensions(tallies)
-    by_pillar = _pillars(item.access, item.timeliness(weights), quality(by_dimension, weights))
-    named: dict[str, Score] = {"overall": overall(by_pillar, weights), **by_pillar}
-    named |= {f"quality.{dimension}": score for dimension, score in by_dimension.items()}
-    return {(item.contract.department, item.contract.dataset, name): score for name, score in named.items()}
+    scores = _named(item.access, item.timeliness(weights), dimensions(tallies), weights)
+    return {(item.contract.department, item.contract.dataset, name): score for name, score in scores.items()}
 
 
 def _department_scores(
     department: str, listed: list[Item], scores: Mapping[Place, Score], weights: Weights
 ) -> dict[Place, Score]:
-    """Access and timeliness per item and delivery; each dimension the mean of the datasets that were due."""
+    """Access per item and timeliness per delivery; each dimension the mean of the datasets that were due."""
 
     def of(dimension: str) -> list[Score]:
         return [scores[department, item.contract.dataset, dimension] for item in listed if item.usable != "not_yet_due"]
 
     by_dimension = {d: combine((1, score) for score in of(f"quality.{d}")) for d in DIMENSIONS}
-    by_pillar = _pillars(pool(of("access")), pool(of("timeliness")), quality(by_dimension, weights))
-    named: dict[str, Score] = {"overall": overall(by_pillar, weights), **by_pillar}
-    named |= {f"quality.{dimension}": score for dimension, score in by_dimension.items()}
+    named = _named(pool(of("access")), pool(of("timeliness")), by_dimension, weights)
     return {(department, "", name): score for name, score in named.items()}
 
 
-def _pillars(access: Score, timeliness: Score, of_quality: Score) -> dict[Pillar, Score]:
-    """The five pillars; security and closure aren't measured yet and say so by their coverage."""
-    return {
+def _named(
+    access: Score, timeliness: Score, by_dimension: dict[Dimension, Score], weights: Weights
+) -> dict[str, Score]:
+    """Scores by their names in ops.scores. Security and closure aren't measured yet and say so by their coverage."""
+    by_pillar: dict[Pillar, Score] = {
         "access": access,
         "timeliness": timeliness,
-        "quality": of_quality,
+        "quality": quality(by_dimension, weights),
         "security": UNASSESSED,
         "closure": UNASSESSED,
     }
+    named: dict[str, Score] = {"overall": overall(by_pillar, weights)}
+    named.update({str(pillar): score for pillar, score in by_pillar.items()})
+    named.update({f"quality.{dimension}": score for dimension, score in by_dimension.items()})
+    return named
 
 
 def _city_scores(weight: Mapping[str, float], scores: Mapping[Place, Score]) -> dict[Place, Score]:

@@ -1,0 +1,83 @@
+"""Publishes a release's scorecards: a city page and one per department, as HTML and with the same numbers as JSON."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+from expectations.catalog import Catalog
+from jobs.assess import Assessment, assess, read_weights
+from jobs.books import Books
+from jobs.findings import ExampleAt
+from jobs.pages import city_page, department_pages
+from lakehouse.errors import ContractError
+from lakehouse.ops import Ops
+from lakehouse.report.records import CityPage, DepartmentPage, Example
+from lakehouse.report.render import city_html, department_html, page_json
+from lakehouse.report.shelf import replace_folder
+from lakehouse.runs import Run
+
+EXAMPLES = 3
+"""Rows shown per finding."""
+
+_FRONT = "index"
+
+
+def publish(run: Run, catalog: Catalog) -> None:
+    """The step: the pages of the day's newest release, in `pages/`. Raises LakeError when the day isn't released."""
+    write_pages(run.settings.home / "pages", run.ops, catalog, run.day)
+
+
+def write_pages(folder: Path, ops: Ops, catalog: Catalog, day: date, revision: int | None = None) -> None:
+    """Replace `folder` by the pages of release (`day`, `revision` or the newest): the same release, the same bytes."""
+    if _FRONT in {department.id for department in catalog.departments}:
+        raise ContractError(f"'{_FRONT}' is the city page's name", where="departments.yml", hint="give it another id")
+    books = Books.read(ops, catalog, day, revision)
+    assessment = assess(books, catalog, read_weights(catalog.path))
+    departments = department_pages(assessment, catalog, books, _examples(ops, assessment))
+    replace_folder(folder, _files(city_page(assessment, catalog, books, departments), departments))
+
+
+def _files(city: CityPage, departments: tuple[DepartmentPage, ...]) -> Iterator[tuple[str, str]]:
+    yield f"{_FRONT}.html", city_html(city)
+    yield f"{_FRONT}.json", page_json(city)
+    for page in departments:
+        yield f"{page.id}.html", department_html(page)
+        yield f"{page.id}.json", page_json(page)
+
+
+def _examples(ops: Ops, assessment: Assessment) -> ExampleAt:
+    """A few failing rows per broken check, from the latest day on which it was broken."""
+    wanted: dict[date, set[tuple[str, str, str]]] = defaultdict(set)
+    for (department, dataset), tallies in assessment.tallies.items():
+        for tally in tallies:
+            if tally.failed_on:
+                wanted[tally.failed_on].add((department, dataset, tally.check_id))
+    found: dict[tuple[str, str, str], tuple[Example, ...]] = {}
+    for day, places in sorted(wanted.items()):
+        found |= _examples_of(ops, day, places, assessment)
+    return found
+
+
+def _examples_of(
+    ops: Ops, day: date, places: set[tuple[str, str, str]], assessment: Assessment
+) -> dict[tuple[str, str, str], tuple[Example, ...]]:
+    """The first rows of each place in file order, from its newest run only: an older run may have seen other rows."""
+    last: dict[tuple[str, str, str], tuple[object, str]] = {}
+    rows: dict[tuple[str, str, str], set[Example]] = defaultdict(set)
+    keys = ops.read("failing_keys", day=day)
+    for row in keys.to_pylist():
+        place = (row["department"], row["dataset"], row["check_id"])
+        if place not in places or row["at"] > assessment.release.at:
+            continue
+        run = (row["at"], row["run_id"])
+        if run > last.get(place, run):
+            rows[place].clear()
+        if run >= last.get(place, run):
+            last[place] = run
+            rows[place].add(Example(row["delivery_id"], row["source_file"], row["source_row"], row["key"]))
+    return {place: tuple(sorted(examples, key=_place_in_file)[:EXAMPLES]) for place, examples in rows.items()}
+
+
+def _place_in_file(example: Example) -> tuple[str, str, int, str]:
+    return example.delivery or "", example.file or "", example.row or 0, example.key or ""
