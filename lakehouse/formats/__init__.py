@@ -1,32 +1,71 @@
 """Reading delivered files: any format in, batches of text out, nothing lost and nothing guessed."""
 
+from codecs import BOM_UTF8
 from pathlib import Path, PurePath
 
-from lakehouse.contract import Contract, FileSource
-from lakehouse.errors import ContractError
-from lakehouse.formats import csv
+from lakehouse.contract import Contract, FileSource, HttpSource, PostgresSource
+from lakehouse.errors import ContractError, DeliveryUnreadable
+from lakehouse.formats import csv, jsonl, pages, parquet, xlsx
 from lakehouse.formats.reading import Reading, Unparsable, Unparsables
 
-__all__ = ["Reading", "Unparsable", "Unparsables", "format_of", "read"]
+__all__ = ["Reading", "Unparsable", "Unparsables", "read"]
 
-SUFFIXES = {".csv": "csv", ".tsv": "csv", ".psv": "csv", ".txt": "csv"}
-"""The format of a file whose contract doesn't name one."""
-
-
-def format_of(name: str, contract: Contract) -> str:
-    """The format of a delivered file: as declared, else by its name. Raises ContractError when neither says."""
-    declared = contract.source.format if isinstance(contract.source, FileSource) else None
-    if found := declared or SUFFIXES.get(PurePath(name).suffix.lower()):
-        return found
-    raise ContractError(
-        f"the name '{name}' doesn't tell the format", where=contract.name, hint="set 'format' under 'source' in the contract"
-    )
+_BY_SUFFIX = {
+    **dict.fromkeys((".csv", ".tsv", ".psv", ".txt"), "csv"),
+    **dict.fromkeys((".xlsx", ".xlsm", ".xls"), "xlsx"),
+    **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+}
+_NO_TEXT = {
+    b"PK\x03\x04": "a zip file or Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an old Office file",
+    b"\x1f\x8b": "compressed (gzip)",
+    b"PAR1": "Parquet",
+    b"%PDF": "a PDF",
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"<?xml": "XML",
+}
+"""How files begin that are often delivered under a text file's name."""
 
 
 def read(path: Path, contract: Contract, *, quoted: bool = True) -> Reading:
     """The file as names, batches of text and unparsable records; `quoted=False` promises that no quote occurs in it.
 
-    Raises DeliveryUnreadable when the file as a whole isn't what the contract says; from `batches` too, while they are read.
+    Raises DeliveryUnreadable when the file as a whole isn't what the contract says, from `batches` too while they are
+    read; ContractError when neither contract nor file name tell the format.
     """
-    assert isinstance(contract.source, FileSource)
-    return csv.read(path, contract, contract.source, quoted=quoted)
+    match contract.source:
+        case HttpSource() as source:
+            return pages.read(path, contract, source)
+        case PostgresSource():
+            return parquet.read(path, contract)
+        case FileSource() as source:
+            return _read_file(path, contract, source, quoted)
+
+
+def _read_file(path: Path, contract: Contract, source: FileSource, quoted: bool) -> Reading:
+    match source.format or _BY_SUFFIX.get(PurePath(path).suffix.lower()):
+        case "csv":
+            _refuse_foreign(path, contract)
+            return csv.read(path, contract, source, quoted=quoted)
+        case "jsonl":
+            _refuse_foreign(path, contract)
+            return jsonl.read(path, contract, source)
+        case "xlsx":
+            return xlsx.read(path, contract, source)
+        case "parquet":
+            return parquet.read(path, contract)
+        case _:
+            raise ContractError(
+                f"the name '{path.name}' doesn't tell the format", where=contract.name, hint="set 'format' in 'source'"
+            )
+
+
+def _refuse_foreign(path: Path, contract: Contract) -> None:
+    with path.open("rb") as file:
+        head = file.read(64).removeprefix(BOM_UTF8).lstrip()
+    for magic, kind in _NO_TEXT.items():
+        if head.startswith(magic) or head.lower().startswith(magic):
+            where = f"{contract.name} {path.name}"
+            raise DeliveryUnreadable(f"the file is {kind}", where=where, hint="ask the department, or set 'format' in 'source'")

@@ -1,8 +1,9 @@
 """What every reader gives: names, batches of text, the records nobody could parse, and the count that must add up."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from tempfile import SpooledTemporaryFile
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ SOURCE_ROW = "_source_row"
 
 _IN_MEMORY = 8 << 20
 _JUDGED_FROM = 1_000
+_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,14 @@ class Unparsables:
 class Reading:
     """One file on its way into the lake.
 
-    `batches` has one text column for each of `names` and `_source_row`; once it is exhausted, `rows_in` (the reader's own
-    count of records in the file) equals the rows given plus `len(unparsable)`.
+    `batches` has one text column for each of `names` and `_source_row`; once it is exhausted, `rows_in` (the reader's
+    own count of records in the file) equals the rows given plus `len(unparsable)`.
     """
 
     names: list[str]
     where: str
     limits: Limits
-    batches: Iterator[pa.RecordBatch] = iter(())
+    batches: Iterator[pa.RecordBatch] = field(default_factory=lambda: iter(()))
     unparsable: Unparsables = field(default_factory=Unparsables)
     rows_in: int = 0
 
@@ -71,9 +73,9 @@ class Reading:
         if self.rows_in >= _JUDGED_FROM and len(self.unparsable) * 2 > self.rows_in and self.unparsable.first:
             first = self.unparsable.first
             raise DeliveryUnreadable(
-                f"{len(self.unparsable)} of {self.rows_in} records can't be read (row {first.source_row}: {first.reason})",
+                f"{len(self.unparsable)} of {self.rows_in} records can't be read (first: row {first.source_row}, {first.reason})",
                 where=self.where,
-                hint="compare the file with format, delimiter, quote, header and encoding under 'source' in the contract",
+                hint="compare the file with format, delimiter, quote, header and encoding in the contract's 'source'",
             )
 
     def reject(self, source_row: int, reason: str, raw: str) -> None:
@@ -93,21 +95,24 @@ def over_limit(limit: str, found: int, allowed: int, where: str) -> DeliveryUnre
 def header(cells: Sequence[str], contract: Contract, where: str) -> list[str]:
     """Column names as sent, trimmed; a column without a name is called `column_<position>`.
 
-    Raises DeliveryUnreadable for an empty header, a name sent twice, our own `_source_row`, or too many columns.
+    Raises DeliveryUnreadable for an empty header and for names that can't name columns.
     """
     trimmed = [cell.strip().strip("\ufeff").strip() for cell in cells]
     if not any(trimmed):
-        raise DeliveryUnreadable("the header is empty", where=where, hint="set 'skip' or 'header: false' under 'source'")
-    if len(trimmed) > contract.limits.columns:
-        raise over_limit("columns", len(trimmed), contract.limits.columns, where)
-    names = [name or f"column_{position}" for position, name in enumerate(trimmed, 1)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or SOURCE_ROW in names:
-        raise DeliveryUnreadable(
-            f"the header names '{twice[0] if twice else SOURCE_ROW}' {'twice' if twice else 'is reserved'}",
-            where=where,
-            hint="ask the department for a header with one name a column",
-        )
+        raise DeliveryUnreadable("the header is empty", where=where, hint="set 'skip' or 'header: false' in 'source'")
+    return checked([name or f"column_{position}" for position, name in enumerate(trimmed, 1)], contract, where)
+
+
+def checked(names: list[str], contract: Contract, where: str) -> list[str]:
+    """The names, if they can name columns: not too many, none twice, none our own. Raises DeliveryUnreadable."""
+    if len(names) > contract.limits.columns:
+        raise over_limit("columns", len(names), contract.limits.columns, where)
+    hint = "ask the department for one name a column"
+    if SOURCE_ROW in names:
+        raise DeliveryUnreadable(f"the column name '{SOURCE_ROW}' is reserved", where=where, hint=hint)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DeliveryUnreadable(f"two columns are named '{twice}'", where=where, hint=hint)
     return names
 
 
@@ -116,6 +121,20 @@ def declared(contract: Contract) -> list[str]:
     return [contract.sent_name(column) for column in contract.columns]
 
 
-def with_rows(columns: list[pa.Array], names: list[str], rows: pa.Array) -> pa.RecordBatch:
+def with_rows(columns: Sequence[pa.Array], names: Sequence[str], rows: pa.Array) -> pa.RecordBatch:
     """One batch: the columns under their names, then `_source_row`."""
     return pa.RecordBatch.from_arrays([*columns, rows], names=[*names, SOURCE_ROW])
+
+
+def batched(reading: Reading, records: Iterable[tuple[int, Sequence[str | None] | None]]) -> Iterator[pa.RecordBatch]:
+    """Batches of numbered rows, each record counted; None stands for a record already rejected.
+
+    Raises DeliveryUnreadable beyond the limits.
+    """
+    records = iter(records)
+    while some := list(islice(records, _AT_ONCE)):
+        reading.count(len(some))
+        if rows := [(number, values) for number, values in some if values is not None]:
+            numbers, values = zip(*rows, strict=True)
+            columns = [pa.array(column, pa.string()) for column in zip(*values, strict=True)]
+            yield with_rows(columns, reading.names, pa.array(numbers, pa.int64()))

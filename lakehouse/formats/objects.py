@@ -1,0 +1,73 @@
+"""JSON objects as rows of text: every value as sent, nested ones as compact JSON."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from lakehouse.contract import Contract
+from lakehouse.formats import encoding
+from lakehouse.formats.reading import Reading, batched, checked, declared
+
+Text = bytes | msgspec.Raw
+
+# A float stays the text it is; everything else msgspec reads without loss.
+_VALUES = msgspec.json.Decoder(dict[str, Any], float_hook=str)
+_RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_REASONS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class NotAnObject(ValueError):
+    """Text that isn't one whole JSON object; the message says why."""
+
+
+def fields(text: Text) -> dict[str, str | None]:
+    """The object's values as text, JSON null as None. Raises NotAnObject."""
+    try:
+        values = _VALUES.decode(text)
+        for name, value in values.items():
+            if value is None or type(value) is str:
+                continue
+            values[name] = str(value) if type(value) is int else _nested(text, name)
+    except _REASONS as error:
+        raise NotAnObject(f"not a JSON object: {error}") from error
+    return values
+
+
+def _nested(text: Text, name: str) -> str:
+    return msgspec.json.format(_RAW.decode(text)[name], indent=-1).decode()
+
+
+def reading(found: Callable[[], Iterable[tuple[int, Text]]], contract: Contract, where: str) -> Reading:
+    """The numbered objects as a reading; `found` is called twice, for the names and for the values.
+
+    A field an object doesn't have is null, text that isn't an object is unparsable.
+    """
+    result = Reading(_names((text for _, text in found()), contract, where), where, contract.limits)
+    result.batches = batched(result, _rows(result, found()))
+    return result
+
+
+def _names(texts: Iterable[Text], contract: Contract, where: str) -> list[str]:
+    """All fields: declared ones in the contract's order, then the others as first seen."""
+    seen: dict[str, None] = {}
+    for text in texts:
+        with suppress(NotAnObject):
+            values = fields(text)
+            if not values.keys() <= seen.keys():
+                seen.update(dict.fromkeys(values))
+                checked(list(seen), contract, where)
+    expected = [name for name in declared(contract) if name in seen]
+    return [*expected, *(name for name in seen if name not in expected)]
+
+
+def _rows(result: Reading, found: Iterable[tuple[int, Text]]) -> Iterator[tuple[int, list[str | None] | None]]:
+    for row, text in found:
+        try:
+            values = fields(text)
+        except NotAnObject as error:
+            result.reject(row, str(error), encoding.readable(bytes(text)))
+            yield row, None
+        else:
+            yield row, [*map(values.get, result.names)]

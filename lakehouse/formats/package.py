@@ -1,0 +1,100 @@
+"""What is inside a zipped workbook, looked at before anything is built from it."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+from zipfile import BadZipFile, ZipFile
+from zlib import error as ZlibError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import ParseError, fromstring
+
+from lakehouse.errors import DeliveryUnreadable
+
+_MOST_ENTRIES = 10_000
+_MOST_BYTES = 1 << 30
+_MOST_CELLS = 20_000_000
+"""A reader keeps the whole rectangle of a sheet in memory, up to 32 bytes a cell: one cell in the last corner of an otherwise
+empty sheet would ask for 500 GB."""
+_SMALL, _RATIO = 64 << 20, 200
+"""Above 64 MB unpacked, sheets of real data shrink to a tenth or so, never to a two-hundredth."""
+
+_CELL = re.compile(rb"""<(?:\w+:)?c\s[^<>]*?\br=["']([A-Z]{1,3})([0-9]{1,7})["'][^<>/]*>""")
+_ERROR = re.compile(
+    rb"""<(?:\w+:)?c\s(?=[^<>]*\bt=["']e["'])[^<>]*?\br=["']([A-Z]{1,3})([0-9]{1,7})["'][^<>]*>"""
+    rb"""(?:<(?:\w+:)?f[^<>]*>(?:[^<>]*</(?:\w+:)?f>)?)?<(?:\w+:)?v>([^<>]*)<"""
+)
+_RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+
+
+def inspect(path: Path, where: str) -> None:
+    """Unpacks every entry once, keeping nothing. Raises DeliveryUnreadable for a bomb, a damaged or a foreign package."""
+    try:
+        with ZipFile(path) as package:
+            entries = package.infolist()
+            if "xl/workbook.xml" not in package.namelist():
+                raise _unreadable("it is a zip file without a workbook", where, "save it as .xlsx")
+            size = sum(entry.file_size for entry in entries)
+            bloated = size > _SMALL and size > _RATIO * path.stat().st_size
+            if len(entries) > _MOST_ENTRIES or size > _MOST_BYTES or bloated:
+                raise _unreadable(f"the workbook unpacks to {size} bytes", where, "deliver large tables as CSV")
+            for entry in entries:
+                with package.open(entry) as stream:
+                    rows, columns = _extent(stream)
+                if rows * columns > _MOST_CELLS:
+                    raise _unreadable(f"a sheet reaches to row {rows}, column {columns}", where, "deliver it as CSV")
+    except (BadZipFile, ZlibError, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise _unreadable(f"the workbook is damaged: {error}", where, "ask the department to deliver again") from error
+
+
+def cell_errors(path: Path, sheet: str) -> dict[tuple[int, int], str]:
+    """The error cells of a sheet, like `#DIV/0!`, by row and column from 1. Sheets without a readable directory have none."""
+    with ZipFile(path) as package:
+        try:
+            xml = package.read(_entry(package, sheet))
+        except (KeyError, ParseError, DefusedXmlException, StopIteration):
+            return {}
+    if b't="e"' not in xml and b"t='e'" not in xml:
+        return {}
+    return {(int(row), _position(column)): text.decode() for column, row, text in _ERROR.findall(xml)}
+
+
+def _entry(package: ZipFile, sheet: str) -> str:
+    sheets = fromstring(package.read("xl/workbook.xml")).iter()
+    relation = next(s.get(_RELATION) for s in sheets if s.tag.endswith("}sheet") and s.get("name") == sheet)
+    relations = fromstring(package.read("xl/_rels/workbook.xml.rels"))
+    target = next(r.get("Target", "") for r in relations if r.get("Id") == relation)
+    return target.lstrip("/") if target.startswith("/") else f"xl/{target}"
+
+
+def _extent(stream: IO[bytes]) -> tuple[int, int]:
+    """The last row and column with a filled cell; 0, 0 for an entry that isn't a sheet."""
+    rows = columns = 0
+    for piece in _whole_tags(stream):
+        if cells := _CELL.findall(piece):
+            rows = max(rows, *{int(row) for _, row in cells})
+            columns = max(columns, *{_position(column) for column in {column for column, _ in cells}})
+    return rows, columns
+
+
+def _whole_tags(stream: IO[bytes]) -> Iterator[bytes]:
+    rest = b""
+    while chunk := stream.read(1 << 20):
+        piece = rest + chunk
+        cut = max(piece.rfind(b"<"), 0)
+        yield piece[:cut]
+        rest = piece[cut:][-4096:]
+    yield rest
+
+
+def _position(letters: bytes) -> int:
+    """Excel's column letters as a number: A is 1, AA is 27."""
+    position = 0
+    for letter in letters:
+        position = position * 26 + letter - ord("A") + 1
+    return position
+
+
+def _unreadable(what: str, where: str, hint: str) -> DeliveryUnreadable:
+    return DeliveryUnreadable(what, where=where, hint=hint)
