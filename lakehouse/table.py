@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+import pyarrow.compute as pc
+from deltalake import ColumnProperties, CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from lakehouse.errors import LakeError, WrongEngine
@@ -29,7 +31,8 @@ _PROPERTIES = {
     "delta.logRetentionDuration": RETENTION,
     "delta.dataSkippingNumIndexedCols": "32",
 }
-_WRITER = WriterProperties(compression="ZSTD", compression_level=1, max_row_group_size=1 << 20)
+_WRITING: dict[str, Any] = {"compression": "ZSTD", "compression_level": 1, "max_row_group_size": 1 << 20}
+_SAMPLE = 4_096
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class Table:
         with _lake_faults(self.path), self._lock():
             self.claim("embedded")
             merger = self.open().merge(
-                rows, same, source_alias="s", target_alias="t", commit_properties=commit.properties(), writer_properties=_WRITER
+                rows, same, source_alias="s", target_alias="t", commit_properties=commit.properties(), writer_properties=_writing(None)
             )
             merger.when_matched_update_all(predicate=newer).when_not_matched_insert_all().execute()
 
@@ -150,7 +153,7 @@ class Table:
     def read(self, *, day: date | None = None, version: int | None = None, columns: list[str] | None = None) -> pa.Table:
         """The rows of `day` (all when None) at `version`."""
         dataset = self.open(version).to_pyarrow_dataset()
-        condition = None if day is None else pa.compute.field("_day") == pa.scalar(day, pa.date32())
+        condition = None if day is None else pc.field("_day") == pa.scalar(day, pa.date32())
         return dataset.to_table(columns=columns, filter=condition)
 
     def history(self) -> list[dict[str, Any]]:
@@ -158,7 +161,9 @@ class Table:
         return self.open().history()
 
     def _write(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], commit: Commit, **options: Any) -> None:
-        stream = _Stream(schema, batches)
+        rest = iter(batches)
+        first = next(rest, None)
+        stream = _Stream(schema, rest if first is None else chain([first], rest))
         new = not self.exists()
         with _lake_faults(self.path), self._lock():
             self.claim("embedded")
@@ -169,7 +174,7 @@ class Table:
                     description="engine=embedded" if new else None,
                     configuration=_PROPERTIES if new else None,
                     commit_properties=commit.properties(),
-                    writer_properties=_WRITER,
+                    writer_properties=_writing(first),
                     **options,
                 )
             except Exception as error:
@@ -187,6 +192,19 @@ class Table:
             yield
         finally:
             os.close(handle)
+
+
+def _writing(sample: pa.RecordBatch | None) -> WriterProperties:
+    """How Parquet is written: columns whose values hardly repeat in `sample` go without a dictionary, which would only cost time."""
+    plain = [] if sample is None else [n for n, c in zip(sample.schema.names, sample.columns, strict=True) if _hardly_repeats(c)]
+    return WriterProperties(**_WRITING, column_properties={name: ColumnProperties(dictionary_enabled=False) for name in plain})
+
+
+def _hardly_repeats(column: pa.Array) -> bool:
+    if pa.types.is_dictionary(column.type) or pa.types.is_nested(column.type):
+        return False
+    sample = column.slice(0, _SAMPLE)
+    return pc.count_distinct(sample, mode="only_valid").as_py() > (len(sample) - sample.null_count) // 2
 
 
 class _Stream:
