@@ -57,7 +57,9 @@ class Catalog:
     def of(self, department: str) -> tuple[Contract, ...]:
         """The contracts of one department. Raises UsageError for an unknown one."""
         if department not in {d.id for d in self.departments}:
-            raise UsageError(f"no department '{department}'", hint=_nearest(department, [d.id for d in self.departments]))
+            raise UsageError(
+                f"no department '{department}'", hint=_nearest(department, [d.id for d in self.departments])
+            )
         return tuple(c for c in self.contracts if c.department == department)
 
     def contract(self, name: str) -> Contract:
@@ -164,7 +166,9 @@ def _contracts(folder: Path, known: set[str], standards: dict[str, Standard], mi
     found = []
     for path in sorted(folder.glob("*/*.yml")):
         if path.parent.name not in known:
-            mistakes.append(f"{path}: no department '{path.parent.name}' in departments.yml; {_nearest(path.parent.name, known)}")
+            mistakes.append(
+                f"{path}: no department '{path.parent.name}' in departments.yml; {_nearest(path.parent.name, known)}"
+            )
         if contract := _contract(path, standards, mistakes):
             found.append(contract)
     return found
@@ -223,7 +227,11 @@ def _read(path: Path, mistakes: list[str]) -> _Document | None:
 
 
 def _note_lines(
-    node: yaml.Node | None, place: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int], path: Path, mistakes: list[str]
+    node: yaml.Node | None,
+    place: tuple[str | int, ...],
+    lines: dict[tuple[str | int, ...], int],
+    path: Path,
+    mistakes: list[str],
 ) -> None:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:

@@ -62,7 +62,9 @@ def verify(catalog: Catalog) -> None:
     for contract in catalog.contracts:
         mistakes += [f"{contract.name}: {mistake}" for mistake in misfits(contract)]
     if mistakes:
-        raise ContractError(f"{len(mistakes)} mistakes in checks\n  " + "\n  ".join(mistakes), hint="mend the contracts named above")
+        raise ContractError(
+            f"{len(mistakes)} mistakes in checks\n  " + "\n  ".join(mistakes), hint="mend the contracts named above"
+        )
 
 
 def misfits(contract: Contract) -> Iterator[str]:
@@ -80,7 +82,9 @@ def misfits(contract: Contract) -> Iterator[str]:
             yield from (f"expect.{item.check}: argument '{name}' is missing" for name in needed)
         if check.kind == "point" and not contract.point:
             yield f"expect.{item.check}: the contract declares no point"
-        yield from (f"expect.{item.check}: no column '{name}'" for name in _speaks_of(item) if name not in contract.columns)
+        yield from (
+            f"expect.{item.check}: no column '{name}'" for name in _speaks_of(item) if name not in contract.columns
+        )
 
 
 @dataclass(frozen=True)
@@ -141,8 +145,13 @@ class Plan:
         schema = {name: "string" for name in self.contract.columns} | _TECHNICAL | {"_loaded_at": "timestamp('UTC')"}
         bronze = ibis.table(schema, name="bronze")
         nulls = self.contract.source.null
-        raw = bronze.select(*[bronze[n] for n in (*_TECHNICAL, "_loaded_at")], **{f"_text_{n}": bronze[n] for n in self.contract.columns})
-        return raw.mutate(**{n: self._value(raw[f"_text_{n}"], column, nulls) for n, column in self.contract.columns.items()})
+        raw = bronze.select(
+            *[bronze[n] for n in (*_TECHNICAL, "_loaded_at")],
+            **{f"_text_{n}": bronze[n] for n in self.contract.columns},
+        )
+        return raw.mutate(
+            **{n: self._value(raw[f"_text_{n}"], column, nulls) for n, column in self.contract.columns.items()}
+        )
 
     def _value(self, raw: ir.StringValue, column: Column, nulls: tuple[str, ...]) -> ir.Value:
         match column.type:
@@ -195,7 +204,14 @@ class Plan:
         judged = judged.mutate(_rejected=rejected)
         texts = {f"_text_{n}": self._kept_text(judged, n) for n in self.contract.columns}
         extra = judged._rejected.ifelse(judged["_extra"], ibis.null("string"))
-        names = [*ROW_ID, "_loaded_at", *self.contract.columns, "_rejected", "_skipped", *(f"_failed_{m}" for m in range(self.masks))]
+        names = [
+            *ROW_ID,
+            "_loaded_at",
+            *self.contract.columns,
+            "_rejected",
+            "_skipped",
+            *(f"_failed_{m}" for m in range(self.masks)),
+        ]
         kept = judged["_extra"] if self.contract.drift.columns == "evolve" else extra
         return judged.select(*[judged[n] for n in names], **texts, _extra=kept)
 
@@ -214,7 +230,11 @@ class Plan:
 
     def _kept_text(self, rows: ir.Table, name: str) -> ir.StringValue:
         text = rows[f"_text_{name}"]
-        misfit = rows[name].isnull() & text.notnull() if self.contract.columns[name].type != "string" else ibis.literal(False)
+        misfit = (
+            rows[name].isnull() & text.notnull()
+            if self.contract.columns[name].type != "string"
+            else ibis.literal(False)
+        )
         return (rows._rejected | misfit).ifelse(text, ibis.null("string"))
 
     def _judged(self, rows: ir.Table) -> ir.Table:
@@ -257,7 +277,11 @@ class Plan:
     def _passes(self, rows: ir.Table, bit: int) -> ir.BooleanValue:
         rule = self.row_rules[bit]
         if rule.check.kind == "row":
-            injected = {"day": datetime.combine(self.day, time(), ZONE)} if "day" in inspect.signature(rule.check.function).parameters else {}
+            injected = (
+                {"day": datetime.combine(self.day, time(), ZONE)}
+                if "day" in inspect.signature(rule.check.function).parameters
+                else {}
+            )
             return rule.check.function(rows, **rule.args, **injected)
         name = rule.columns[0]
         column, check = self.contract.columns[name], rule.check
@@ -344,7 +368,9 @@ def _speaks_of(item: Expectation) -> list[str]:
 
 def _own_parameters(check: Check) -> dict[str, inspect.Parameter]:
     """The parameters of the check itself that a contract may fill: those by name only; the plan fills in the day."""
-    return {n: p for n, p in inspect.signature(check.function).parameters.items() if p.kind is p.KEYWORD_ONLY and n != "day"}
+    return {
+        n: p for n, p in inspect.signature(check.function).parameters.items() if p.kind is p.KEYWORD_ONLY and n != "day"
+    }
 
 
 def _parameters(check: Check) -> dict[str, inspect.Parameter]:

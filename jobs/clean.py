@@ -97,7 +97,9 @@ def _clean(run: Run, catalog: Catalog, contract: Contract, books: Books) -> Outc
         except SliceRefused:
             _quarantine_whole(run, plan, split, connection)
     split.note_results()
-    writes = {f"{layer}.{contract.table}": run.table(layer, contract.table).version() for layer in ("silver", "quarantine")}
+    writes = {
+        f"{layer}.{contract.table}": run.table(layer, contract.table).version() for layer in ("silver", "quarantine")
+    }
     return Outcome(
         "succeeded",
         rows_in=split.rows + sum(d.unparsable for d in arrived),
@@ -119,9 +121,13 @@ def _open_slice(
     connection: duckdb.DuckDBPyConnection, catalog: Catalog, plan: Plan, files: list[str], arrived: tuple[Arrived, ...]
 ) -> None:
     """The views the plan reads: `bronze` (the slice's own deliveries only) and the code lists of its standards."""
-    engine.read_slice(connection, "bronze", files, deliveries=[d.id for d in arrived], names=sorted({d.name for d in arrived}))
+    engine.read_slice(
+        connection, "bronze", files, deliveries=[d.id for d in arrived], names=sorted({d.name for d in arrived})
+    )
     for standard in set(plan.code_lists.values()):
-        connection.register(f"codes_{standard}", codes(catalog.path / "standards" / str(plan.standards[standard].codes), plan.day))
+        connection.register(
+            f"codes_{standard}", codes(catalog.path / "standards" / str(plan.standards[standard].codes), plan.day)
+        )
 
 
 @cache
@@ -159,7 +165,9 @@ def _find_repeats(connection: duckdb.DuckDBPyConnection, plan: Plan) -> bool:
     ids = ["_delivery_id", "_source_file", "_source_row"]
     plain = [table.select([*ids, "bit"]).cast(pa.schema([(n, pa.string()) for n in ids[:2]] + [(ids[2], pa.int64()), ("bit", pa.int64())]))
              for table in found]  # fmt: skip
-    connection.register("repeated", pa.concat_tables(plain).group_by(ids).aggregate([("bit", "sum")]).rename_columns([*ids, "bits"]))
+    connection.register(
+        "repeated", pa.concat_tables(plain).group_by(ids).aggregate([("bit", "sum")]).rename_columns([*ids, "bits"])
+    )
     return True
 
 

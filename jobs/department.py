@@ -34,7 +34,9 @@ class DatasetsFailed(CitylakeError):
 
     def __init__(self, failures: Sequence[tuple[Contract, Exception]]) -> None:
         lines = "; ".join(f"{contract.name}: {said(error)}" for contract, error in failures)
-        super().__init__(lines, hint=f"the other datasets are done; `citylake run` repeats only what failed ({len(failures)})")
+        super().__init__(
+            lines, hint=f"the other datasets are done; `citylake run` repeats only what failed ({len(failures)})"
+        )
         self.transient = all(getattr(error, "transient", False) for _, error in failures)  # type: ignore[misc]
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -64,7 +66,14 @@ def _recorded(run: Run, contract: Contract, work: Callable[[Contract], Outcome])
     except Exception as error:  # whatever one dataset does, the others go on; it is raised again once they are done
         outcome, fault = Outcome("failed"), error
         ours = isinstance(error, CitylakeError)
-        _log.error("dataset failed", step=run.step, dataset=contract.name, day=str(run.day), error=said(error), exc_info=not ours)
+        _log.error(
+            "dataset failed",
+            step=run.step,
+            dataset=contract.name,
+            day=str(run.day),
+            error=said(error),
+            exc_info=not ours,
+        )
     run.ops.note(
         "runs",
         at=run.now,
@@ -84,4 +93,8 @@ def _recorded(run: Run, contract: Contract, work: Callable[[Contract], Outcome])
 
 def said(error: Exception) -> str:
     """The error as one line: ours speak for themselves, others are named by kind without the values they may hold."""
-    return str(error) if isinstance(error, CitylakeError) else f"{type(error).__name__} in Citylake itself; the log has the details"
+    return (
+        str(error)
+        if isinstance(error, CitylakeError)
+        else f"{type(error).__name__} in Citylake itself; the log has the details"
+    )

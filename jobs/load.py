@@ -76,7 +76,12 @@ def load(run: Run, contract: Contract, delivery: Delivery) -> Loaded:
 def bronze_schema(contract: Contract) -> pa.Schema:
     """The columns of the dataset's bronze table: text under contract names, and where each row came from."""
     columns = [(name, pa.string()) for name in contract.columns]
-    technical = [("_extra", pa.string()), ("_delivery_id", _CODED), ("_source_file", _CODED), ("_source_row", pa.int64())]
+    technical = [
+        ("_extra", pa.string()),
+        ("_delivery_id", _CODED),
+        ("_source_file", _CODED),
+        ("_source_row", pa.int64()),
+    ]
     hashed = [("_row_hash", pa.int64())] if _hashes_rows(contract) else []
     return pa.schema([*columns, *technical, *hashed, ("_loaded_at", _INSTANT), ("_day", pa.date32())])
 
@@ -90,7 +95,9 @@ def _hashes_rows(contract: Contract) -> bool:
     return contract.load != "append"
 
 
-def _bronze(run: Run, contract: Contract, delivery: Delivery, reading: Reading, done: Loaded) -> Iterator[pa.RecordBatch]:
+def _bronze(
+    run: Run, contract: Contract, delivery: Delivery, reading: Reading, done: Loaded
+) -> Iterator[pa.RecordBatch]:
     schema = bronze_schema(contract)
     for batch in reading.batches:
         count = batch.num_rows
@@ -152,7 +159,12 @@ def _unparsable(run: Run, delivery: Delivery, reading: Reading) -> Iterator[pa.R
     where = {"department": delivery.department, "dataset": delivery.dataset, "_delivery_id": delivery.id}
     rows = []
     for lost in reading.unparsable:
-        place = {"_source_file": delivery.name, "_source_row": lost.source_row, "_loaded_at": run.now, "_day": delivery.day}
+        place = {
+            "_source_file": delivery.name,
+            "_source_row": lost.source_row,
+            "_loaded_at": run.now,
+            "_day": delivery.day,
+        }
         rows.append({**where, **place, "reason": lost.reason, "raw": lost.raw})
         if len(rows) == 10_000:
             yield pa.RecordBatch.from_pylist(rows, schema=_UNPARSABLE)
@@ -167,7 +179,9 @@ def _as_json(columns: dict[str, pa.Array], count: int) -> pa.Array:
         return pa.nulls(count, pa.string())
     if any(pc.any(pc.match_substring_regex(column, r"[\x00-\x1f]")).as_py() for column in columns.values()):
         rows = zip(*[column.to_pylist() for column in columns.values()], strict=True)
-        return pa.array([json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) for row in rows], pa.string())
+        return pa.array(
+            [json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) for row in rows], pa.string()
+        )
     fields = [_field(name, column) for name, column in columns.items()]
     joined = reduce(lambda one, other: pc.binary_join_element_wise(one, other, ", "), fields)
     return pc.binary_join_element_wise("{", joined, "}", "")

@@ -88,7 +88,12 @@ def _load(run: Run, contract: Contract, delivery: Delivery, known: Known) -> Non
     except DeliveryUnreadable as error:
         _note(run, contract, "refused", delivery, reason=str(error))
         return
-    counts = {"rows_in": done.rows_in, "loaded": done.loaded, "unparsable": done.unparsable, "content_hash": done.content_hash}
+    counts = {
+        "rows_in": done.rows_in,
+        "loaded": done.loaded,
+        "unparsable": done.unparsable,
+        "content_hash": done.content_hash,
+    }
     _note(run, contract, "loaded", delivery, **counts, undeclared=done.undeclared, missing=done.missing)
     if known.seen_before(contract, delivery.day, done.content_hash):
         _note(run, contract, "unchanged", delivery, **counts, reason="the same content was delivered on an earlier day")
@@ -121,7 +126,9 @@ def _arrivals(path: Path) -> dict[tuple[str, str, str, str], datetime]:
         return {}
     with path.open(encoding="utf-8", newline="") as lines:
         return {
-            (row["department"], row["dataset"], row["day"], PurePath(row["path"]).name): datetime.fromisoformat(row["received_at"])
+            (row["department"], row["dataset"], row["day"], PurePath(row["path"]).name): datetime.fromisoformat(
+                row["received_at"]
+            )
             for row in csv.DictReader(lines)
             if row["received_at"]
         }

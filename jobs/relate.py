@@ -36,7 +36,9 @@ def relate(run: Run, catalog: Catalog) -> Outcome:
     side has no version yet, the rule is unknown.
     """
     questions = [q for q in _questions(catalog) if run.day in _served_days(run, q.contract)]
-    files = sorted({path for q in questions for path in (*_files(run, q.contract, slice_only=True), *_files(run, q.other))})
+    files = sorted(
+        {path for q in questions for path in (*_files(run, q.contract, slice_only=True), *_files(run, q.other))}
+    )
     fingerprint = _fingerprint(questions, files)
     if fingerprint == _last(run):
         return Outcome("unchanged", fingerprint=fingerprint)
@@ -58,12 +60,18 @@ def _questions(catalog: Catalog) -> Iterator[Question]:
 
 def _fingerprint(questions: list[Question], files: list[str]) -> str:
     """Changes with the rules, the code and the data files read; versions would also count other days' commits."""
-    parts = [*files, code_version(), *(f"{q.contract.fingerprint} {q.rule.id} {q.other.fingerprint}" for q in questions)]
+    parts = [
+        *files,
+        code_version(),
+        *(f"{q.contract.fingerprint} {q.rule.id} {q.other.fingerprint}" for q in questions),
+    ]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]
 
 
 def _last(run: Run) -> str | None:
-    done = [r for r in run.ops.read("runs", day=run.day).to_pylist() if r["step"] == run.step and r["status"] == "succeeded"]
+    done = [
+        r for r in run.ops.read("runs", day=run.day).to_pylist() if r["step"] == run.step and r["status"] == "succeeded"
+    ]
     return done[-1]["fingerprint"] if done else None
 
 
@@ -116,7 +124,13 @@ def _open(connection: duckdb.DuckDBPyConnection, name: str, run: Run, contract: 
 
 def _note(run: Run, question: Question, result: Result, broken: list[dict[str, object]]) -> None:
     contract = question.contract
-    where = {"at": run.now, "run_id": run.id, "department": contract.department, "dataset": contract.dataset, "day": run.day}
+    where = {
+        "at": run.now,
+        "run_id": run.id,
+        "department": contract.department,
+        "dataset": contract.dataset,
+        "day": run.day,
+    }
     run.ops.note("results", **where, contract=contract.fingerprint, **result.row())
     for row in broken:
         run.ops.note("failing_keys", **failing_key(run, contract, result.rule.id, row))

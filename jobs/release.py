@@ -21,7 +21,9 @@ def release(run: Run, catalog: Catalog) -> Outcome:
 
     Departments whose newest run of the day failed are named in the release; what they served before stays in it.
     """
-    tables = {f"{layer}.{path.name}": version for layer in LAYERS for path, version in _versions(run.settings.home / layer)}
+    tables = {
+        f"{layer}.{path.name}": version for layer in LAYERS for path, version in _versions(run.settings.home / layer)
+    }
     before = run.ops.read("releases", day=run.day).to_pylist()
     runs = run.ops.read("runs", day=run.day).to_pylist()
     failed = json.dumps(sorted(_failed(runs)))

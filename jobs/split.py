@@ -33,7 +33,12 @@ _TYPES = {
     "date": pa.date32(),
     "timestamp": _INSTANT,
 }
-_ORIGIN = [("_delivery_id", pa.string()), ("_source_file", pa.string()), ("_source_row", pa.int64()), ("_loaded_at", _INSTANT)]
+_ORIGIN = [
+    ("_delivery_id", pa.string()),
+    ("_source_file", pa.string()),
+    ("_source_row", pa.int64()),
+    ("_loaded_at", _INSTANT),
+]
 _DAY = [("_day", pa.date32())]
 
 
@@ -88,7 +93,9 @@ class Split:
         declared = len(self._contract.columns) * len(arrived)
         absent, surplus = sum(len(h.missing) for h in arrived), sum(len(h.undeclared) for h in arrived)
         rule = Rule("declared", REGISTRY["declared"], (), "warn")
-        said = "; ".join(f"{what}: {', '.join(names)}" for what, names in (("undeclared", undeclared), ("missing", missing)) if names)
+        said = "; ".join(
+            f"{what}: {', '.join(names)}" for what, names in (("undeclared", undeclared), ("missing", missing)) if names
+        )
         self._results.append(Result.of(rule, declared + surplus, declared - absent, message=said or None))
 
     def accepted_batches(self, rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -127,18 +134,34 @@ class Split:
 
     def broken(self) -> list[Rule]:
         """The `fail:` rules that the slice breaks."""
-        return [result.rule for result in self._all_results() if result.rule.level == "fail" and result.status == "failed"]
+        return [
+            result.rule for result in self._all_results() if result.rule.level == "fail" and result.status == "failed"
+        ]
 
     def note_results(self) -> None:
         """Write results and, per delivery, where its rows went into the books."""
         run, contract = self._run, self._contract
-        where = {"at": run.now, "run_id": run.id, "department": contract.department, "dataset": contract.dataset, "day": run.day}
+        where = {
+            "at": run.now,
+            "run_id": run.id,
+            "department": contract.department,
+            "dataset": contract.dataset,
+            "day": run.day,
+        }
         for result in self._all_results():
             run.ops.note("results", **where, contract=contract.fingerprint, **result.row())
         for delivery, (loaded, unparsable) in self._deliveries.items():
             quarantined = self._by_delivery[delivery]
             fates = {"rows_in": loaded + unparsable, "accepted": loaded - quarantined, "quarantined": quarantined}
-            run.ops.note("deliveries", **where, event="cleaned", delivery_id=delivery, loaded=loaded, unparsable=unparsable, **fates)
+            run.ops.note(
+                "deliveries",
+                **where,
+                event="cleaned",
+                delivery_id=delivery,
+                loaded=loaded,
+                unparsable=unparsable,
+                **fates,
+            )
 
     def _all_results(self) -> list[Result]:
         judged = (*self._plan.row_rules, *self._plan.point_rules)
@@ -197,7 +220,9 @@ class Split:
         self._by_delivery.update(_counted(batch.column("_delivery_id")))
         texts = {name: batch.column(f"_text_{name}") for name in self._contract.columns}
         errors = self._broken_names(batch, {}, levels=("error",))
-        same = {name: batch.column(name) for name in ("_extra", "_delivery_id", "_source_file", "_source_row", "_loaded_at")}
+        same = {
+            name: batch.column(name) for name in ("_extra", "_delivery_id", "_source_file", "_source_row", "_loaded_at")
+        }
         columns = {**texts, **same, "_errors": errors, "_day": _repeat_day(self._run, batch.num_rows)}
         self._rejected.append(_batch(columns, quarantine_schema(self._contract)))
 
@@ -222,7 +247,9 @@ class Split:
         kept = [{n: text for n, text in zip(texts, row, strict=True) if text is not None} for row in rows]
         return pa.array([json.dumps(row, ensure_ascii=False) if row else None for row in kept], pa.string())
 
-    def _broken_names(self, batch: pa.RecordBatch, flags: Mapping[str, pa.Array], *, levels: tuple[str, ...]) -> pa.Array:
+    def _broken_names(
+        self, batch: pa.RecordBatch, flags: Mapping[str, pa.Array], *, levels: tuple[str, ...]
+    ) -> pa.Array:
         """Per row the ids of the rules of these levels it breaks, null where none: each combination is spelled out once."""
         columns, rules = [], []
         for mask in range(self._plan.masks):
@@ -232,7 +259,10 @@ class Split:
             rules.append([rule.id for rule in ours])
         points = [rule.id for rule in self._plan.point_rules if rule.id in flags]
         if points:
-            bits = [np.asarray(pc.invert(pc.fill_null(flags[name], True))).astype(np.int64) << i for i, name in enumerate(points)]
+            bits = [
+                np.asarray(pc.invert(pc.fill_null(flags[name], True))).astype(np.int64) << i
+                for i, name in enumerate(points)
+            ]
             columns.append(np.bitwise_or.reduce(bits))
             rules.append(points)
         hits = np.flatnonzero(np.bitwise_or.reduce(columns)) if columns else np.empty(0, np.int64)
@@ -254,7 +284,12 @@ def districts(layers: Path) -> Any:
 
 
 def _spelled(combination: Any, rules: list[list[str]]) -> list[str]:
-    return [name for value, names in zip(combination, rules, strict=True) for bit, name in enumerate(names) if int(value) >> bit & 1]
+    return [
+        name
+        for value, names in zip(combination, rules, strict=True)
+        for bit, name in enumerate(names)
+        if int(value) >> bit & 1
+    ]
 
 
 def _counted(column: pa.Array) -> dict[str, int]:
@@ -272,5 +307,13 @@ def _batch(columns: Mapping[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch
     for field in schema:
         column = columns[field.name]
         coded = pa.types.is_dictionary(column.type)
-        arrays.append(column if column.type == field.type else column.cast(field.type) if not coded else column.dictionary_decode())
-    return pa.RecordBatch.from_arrays([a if a.type == f.type else a.cast(f.type) for a, f in zip(arrays, schema, strict=True)], schema=schema)
+        arrays.append(
+            column
+            if column.type == field.type
+            else column.cast(field.type)
+            if not coded
+            else column.dictionary_decode()
+        )
+    return pa.RecordBatch.from_arrays(
+        [a if a.type == f.type else a.cast(f.type) for a, f in zip(arrays, schema, strict=True)], schema=schema
+    )

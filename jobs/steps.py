@@ -19,7 +19,13 @@ STEPS = {
     step.name: step
     for step in (
         Step("bring", "department", (), ("landing", "bronze", "ops.deliveries"), "jobs.pull:bring"),
-        Step("clean", "department", ("bronze", "ops.deliveries"), ("silver", "quarantine", "ops.results"), "jobs.clean:clean"),
+        Step(
+            "clean",
+            "department",
+            ("bronze", "ops.deliveries"),
+            ("silver", "quarantine", "ops.results"),
+            "jobs.clean:clean",
+        ),
         Step("relate", "city", ("silver",), ("ops.results", "ops.failing_keys"), "jobs.relate:relate"),
         Step("geo_index", "city", ("silver",), ("gold.positions",), "jobs.geo_index:geo_index"),
         Step("release", "city", ("silver", "quarantine", "gold"), ("ops.releases",), "jobs.release:release"),

@@ -317,6 +317,8 @@ class Contract(Record):
             if "point" in slots.values() and not self.point:
                 mistakes.append(f"describes.{role}: the contract declares no point")
         sent = [self.sent_name(name) for name in self.columns]
-        mistakes += [f"columns: '{name}' is sent to two columns" for name in sorted({n for n in sent if sent.count(n) > 1})]
+        mistakes += [
+            f"columns: '{name}' is sent to two columns" for name in sorted({n for n in sent if sent.count(n) > 1})
+        ]
         mistakes += [f"ignore: '{name}' is also a column" for name in self.ignore if name in sent]
         return mistakes

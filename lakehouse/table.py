@@ -46,7 +46,9 @@ class Commit:
     def properties(self) -> CommitProperties:
         transactions = [Transaction(self.transaction, 1)] if self.transaction else None
         return CommitProperties(
-            custom_metadata={"run_id": self.run_id, **dict(self.facts)}, app_transactions=transactions, max_commit_retries=15
+            custom_metadata={"run_id": self.run_id, **dict(self.facts)},
+            app_transactions=transactions,
+            max_commit_retries=15,
         )
 
 
@@ -85,7 +87,9 @@ class Table:
         """Raise WrongEngine unless `engine` may write here."""
         owner = self.engine()
         if owner not in (None, engine):
-            raise WrongEngine(f"belongs to the {owner} engine", where=str(self.path), hint=f"write it with engine '{owner}'")
+            raise WrongEngine(
+                f"belongs to the {owner} engine", where=str(self.path), hint=f"write it with engine '{owner}'"
+            )
 
     def has_transaction(self, transaction: str) -> bool:
         """Whether a commit with this transaction id was made: the write need not be repeated."""
@@ -133,7 +137,12 @@ class Table:
         with _lake_faults(self.path), self._lock():
             self.claim("embedded")
             merger = self.open().merge(
-                rows, same, source_alias="s", target_alias="t", commit_properties=commit.properties(), writer_properties=_writing(None)
+                rows,
+                same,
+                source_alias="s",
+                target_alias="t",
+                commit_properties=commit.properties(),
+                writer_properties=_writing(None),
             )
             merger.when_matched_update_all(predicate=newer).when_not_matched_insert_all().execute()
 
@@ -150,7 +159,9 @@ class Table:
         filters = [("_day", "=", day.isoformat())] if day else None
         return sorted(table.file_uris(partition_filters=filters))
 
-    def read(self, *, day: date | None = None, version: int | None = None, columns: list[str] | None = None) -> pa.Table:
+    def read(
+        self, *, day: date | None = None, version: int | None = None, columns: list[str] | None = None
+    ) -> pa.Table:
         """The rows of `day` (all when None) at `version`."""
         dataset = self.open(version).to_pyarrow_dataset()
         condition = None if day is None else pc.field("_day") == pa.scalar(day, pa.date32())
@@ -196,8 +207,14 @@ class Table:
 
 def _writing(sample: pa.RecordBatch | None) -> WriterProperties:
     """How Parquet is written: columns whose values hardly repeat in `sample` go without a dictionary, which would only cost time."""
-    plain = [] if sample is None else [n for n, c in zip(sample.schema.names, sample.columns, strict=True) if _hardly_repeats(c)]
-    return WriterProperties(**_WRITING, column_properties={name: ColumnProperties(dictionary_enabled=False) for name in plain})
+    plain = (
+        []
+        if sample is None
+        else [n for n, c in zip(sample.schema.names, sample.columns, strict=True) if _hardly_repeats(c)]
+    )
+    return WriterProperties(
+        **_WRITING, column_properties={name: ColumnProperties(dictionary_enabled=False) for name in plain}
+    )
 
 
 def _hardly_repeats(column: pa.Array) -> bool:
@@ -232,7 +249,9 @@ def _lake_faults(path: Path) -> Iterator[None]:
         raise LakeError(
             "the disk is full" if full else f"write failed ({_first_line(error)})",
             where=str(path),
-            hint="free some space and run the same command again" if full else "run `citylake doctor`, then the same command again",
+            hint="free some space and run the same command again"
+            if full
+            else "run `citylake doctor`, then the same command again",
         ) from error
 
 

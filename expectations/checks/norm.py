@@ -82,7 +82,9 @@ def uscc(value: ir.StringValue) -> ir.BooleanValue:
 def resident_id(value: ir.StringValue) -> ir.BooleanValue:
     """GB 11643-1999: ISO 7064 MOD 11-2 over the first 17 digits, and a birth date that exists."""
     digits = ibis.literal("0123456789")
-    total = sum((digits.find(value.substr(i, 1)) * weight for i, weight in enumerate(RESIDENT_WEIGHTS)), start=ibis.literal(0))
+    total = sum(
+        (digits.find(value.substr(i, 1)) * weight for i, weight in enumerate(RESIDENT_WEIGHTS)), start=ibis.literal(0)
+    )
     right = value.substr(17, 1).upper() == ibis.literal("10X98765432").substr((total % 11).cast("int64"), 1)
     born = value.substr(6, 4).concat("-", value.substr(10, 2), "-", value.substr(12, 2)).try_cast("date")
     return right & born.notnull()

@@ -25,7 +25,9 @@ class Check:
 REGISTRY: dict[str, Check] = {}
 
 
-def check(kind: Kind, dimension: Dimension, indicator: str, name: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def check(
+    kind: Kind, dimension: Dimension, indicator: str, name: str = ""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Enter the decorated function under `name` (default its own, without a trailing underscore)."""
 
     def enter(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -25,7 +25,9 @@ BATCH_ROWS = 122_880
 
 _builtin = ibis.udf.scalar.builtin
 _strptime = _builtin(lambda text, form: None, name="try_strptime", signature=(("string", "string"), "timestamp"))
-_matches = _builtin(lambda text, expression: None, name="regexp_full_match", signature=(("string", "string"), "boolean"))
+_matches = _builtin(
+    lambda text, expression: None, name="regexp_full_match", signature=(("string", "string"), "boolean")
+)
 _at_zone = _builtin(lambda zone, moment: None, name="timezone", signature=(("string", "timestamp"), "timestamp('UTC')"))
 _epoch = _builtin(lambda ms: None, name="epoch_ms", signature=(("int64",), "timestamp"))
 _finite = _builtin(lambda number: None, name="isfinite", signature=(("float64",), "boolean"))
@@ -63,7 +65,9 @@ def decimal(raw: ir.StringValue) -> ir.DecimalValue:
 def boolean(raw: ir.StringValue) -> ir.BooleanValue:
     """true, false, 1, 0, 是, 否 in any case."""
     word = text(raw).lower()
-    return ibis.cases((word.isin(["true", "1", "是"]), True), (word.isin(["false", "0", "否"]), False), else_=ibis.null("boolean"))
+    return ibis.cases(
+        (word.isin(["true", "1", "是"]), True), (word.isin(["false", "0", "否"]), False), else_=ibis.null("boolean")
+    )
 
 
 def day(raw: ir.StringValue, form: str) -> ir.DateValue:
@@ -165,7 +169,12 @@ def session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def read_slice(
-    connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[str], *, deliveries: Sequence[str], names: Sequence[str]
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    files: Sequence[str],
+    *,
+    deliveries: Sequence[str],
+    names: Sequence[str],
 ) -> None:
     """Make a slice of bronze readable as the view `name`: only rows of `deliveries`, whose ids and file `names` are coded, not copied."""
     rows = connection.read_parquet(list(files), hive_partitioning=False, union_by_name=True)
