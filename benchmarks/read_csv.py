@@ -35,7 +35,9 @@ def write_fixes(path: Path, rows: int) -> None:
                 np.round(119 + random.random(count) * 3, 5),
                 np.round(31 + random.random(count) * 2, 5),
             ]
-            table = pa.table({name: pc.cast(pa.array(values), pa.string()) for name, values in zip(NAMES, columns)})
+            table = pa.table(
+                {name: pc.cast(pa.array(values), pa.string()) for name, values in zip(NAMES, columns, strict=True)}
+            )
             csv.write_csv(table, file, csv.WriteOptions(include_header=False, quoting_style="none"))
 
 

@@ -68,4 +68,6 @@ def _refuse_foreign(path: Path, contract: Contract) -> None:
     for magic, kind in _NO_TEXT.items():
         if head.startswith(magic) or head.lower().startswith(magic):
             where = f"{contract.name} {path.name}"
-            raise DeliveryUnreadable(f"the file is {kind}", where=where, hint="ask the department, or set 'format' in 'source'")
+            raise DeliveryUnreadable(
+                f"the file is {kind}", where=where, hint="ask the department, or set 'format' in 'source'"
+            )

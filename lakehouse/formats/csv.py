@@ -83,7 +83,9 @@ class _Parser:
                 invalid_row_handler=skip,
             ),
             pc.ConvertOptions(
-                column_types=dict.fromkeys(self.names, pa.string()), strings_can_be_null=False, check_utf8=not text.isascii()
+                column_types=dict.fromkeys(self.names, pa.string()),
+                strings_can_be_null=False,
+                check_utf8=not text.isascii(),
             ),
         )
         return [column.combine_chunks() for column in table.columns], misfits
@@ -141,10 +143,11 @@ def _first_line(found: Iterator[Block], skip: int, where: str) -> tuple[Block, i
 
 
 def _cells(block: Block, at: int, source: FileSource, shape: Shape, where: str) -> list[str]:
-    quoting = csv.QUOTE_MINIMAL if shape.quote else csv.QUOTE_NONE
     line = block[at].decode(errors="replace")
+    if shape.quote is None:
+        return line.split(source.delimiter)
     try:
-        return next(csv.reader([line], delimiter=source.delimiter, quotechar=source.quote, quoting=quoting))
+        return next(csv.reader([line], delimiter=source.delimiter, quotechar=source.quote))
     except csv.Error as error:
         raise DeliveryUnreadable(
             f"line {block.first + at} can't be taken apart: {error}", where=where, hint="check delimiter and quote"

@@ -12,7 +12,7 @@ _WIDER = {"gbk": "gb18030", "gb2312": "gb18030", "utf-8-sig": "utf-8"}
 _KEEP = "citylake-keep"
 _KEPT = re.compile("[\udc00-\udcff]")
 _TELLING = 6
-"""Bytes above ASCII that must agree before they speak for an encoding: two Chinese characters in UTF-8, three in GB18030."""
+"""Bytes above ASCII that must agree before they speak for an encoding: two characters in UTF-8, three in GB18030."""
 
 
 def _keep(error: UnicodeError) -> tuple[str, int]:
@@ -42,8 +42,8 @@ def codec(encoding: str, where: str) -> str:
 def utf8(stream: BinaryIO, encoding: str, size: int) -> Iterator[bytes]:
     """The stream as UTF-8 in chunks of about `size` bytes, without a byte order mark.
 
-    A byte that isn't valid in `encoding` becomes a lone surrogate, which is no valid UTF-8 either: so exactly the record
-    that holds it fails, and `readable` can still show the byte.
+    A byte that isn't valid in `encoding` becomes a lone surrogate, which is no valid UTF-8 either: so exactly the
+    record that holds it fails, and `readable` can still show the byte.
     """
     chunks = _raw(stream, size) if encoding == "utf-8" else _decoded(stream, encoding, size)
     for first in chunks:
@@ -92,7 +92,7 @@ def contradicts(likely: str, declared: str) -> bool:
 
 
 def likely(sample: bytes) -> str:
-    """The encoding a file is probably in: utf-16 by its mark or zero bytes, else by what decodes; ascii if that says nothing."""
+    """The encoding a file is probably in: utf-16 by its mark or zero bytes, else by what decodes; ascii if few tell."""
     if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     even, odd = sample[::2], sample[1::2]

@@ -15,6 +15,7 @@ Text = bytes | msgspec.Raw
 # A float stays the text it is; everything else msgspec reads without loss.
 _VALUES = msgspec.json.Decoder(dict[str, Any], float_hook=str)
 _RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_SIMPLE: dict[type, Callable[[Any], str]] = {int: str, bool: {True: "true", False: "false"}.__getitem__}
 _REASONS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -27,9 +28,10 @@ def fields(text: Text) -> dict[str, str | None]:
     try:
         values = _VALUES.decode(text)
         for name, value in values.items():
-            if value is None or type(value) is str:
+            kind = type(value)
+            if value is None or kind is str:
                 continue
-            values[name] = str(value) if type(value) is int else _nested(text, name)
+            values[name] = _SIMPLE[kind](value) if kind in _SIMPLE else _nested(text, name)
     except _REASONS as error:
         raise NotAnObject(f"not a JSON object: {error}") from error
     return values

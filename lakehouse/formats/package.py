@@ -15,8 +15,8 @@ from lakehouse.errors import DeliveryUnreadable
 _MOST_ENTRIES = 10_000
 _MOST_BYTES = 1 << 30
 _MOST_CELLS = 20_000_000
-"""A reader keeps the whole rectangle of a sheet in memory, up to 32 bytes a cell: one cell in the last corner of an otherwise
-empty sheet would ask for 500 GB."""
+"""A reader keeps the whole rectangle of a sheet in memory, up to 32 bytes a cell: one cell in the last corner of an
+otherwise empty sheet would ask for 500 GB."""
 _SMALL, _RATIO = 64 << 20, 200
 """Above 64 MB unpacked, sheets of real data shrink to a tenth or so, never to a two-hundredth."""
 
@@ -29,7 +29,7 @@ _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationship
 
 
 def inspect(path: Path, where: str) -> None:
-    """Unpacks every entry once, keeping nothing. Raises DeliveryUnreadable for a bomb, a damaged or a foreign package."""
+    """Unpacks every entry once, keeping nothing. Raises DeliveryUnreadable for a bomb, a damaged or foreign package."""
     try:
         with ZipFile(path) as package:
             entries = package.infolist()
@@ -49,7 +49,7 @@ def inspect(path: Path, where: str) -> None:
 
 
 def cell_errors(path: Path, sheet: str) -> dict[tuple[int, int], str]:
-    """The error cells of a sheet, like `#DIV/0!`, by row and column from 1. Sheets without a readable directory have none."""
+    """The error cells of a sheet, like `#DIV/0!`, by row and column from 1; none where its entry isn't named."""
     with ZipFile(path) as package:
         try:
             xml = package.read(_entry(package, sheet))

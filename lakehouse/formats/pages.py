@@ -34,7 +34,7 @@ def read(folder: Path, contract: Contract, source: HttpSource) -> Reading:
 
 
 def records(page: bytes, path: str, where: str) -> list[msgspec.Raw]:
-    """The list at the dotted path of a page (empty: the page itself), each record as sent. Raises DeliveryUnreadable."""
+    """The list at the dotted path of a page (empty: the page itself), records as sent. Raises DeliveryUnreadable."""
     inner: bytes | msgspec.Raw = page
     try:
         for step in filter(None, path.split(".")):

@@ -35,7 +35,9 @@ def read(path: Path, contract: Contract) -> Reading:
 
 def _damaged(error: Exception, where: str) -> DeliveryUnreadable:
     what = str(error).splitlines()[0] if str(error) else "damaged"
-    return DeliveryUnreadable(f"not readable as Parquet: {what}", where=where, hint="ask the department to deliver again")
+    return DeliveryUnreadable(
+        f"not readable as Parquet: {what}", where=where, hint="ask the department to deliver again"
+    )
 
 
 def _batches(reading: Reading, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:

@@ -72,8 +72,9 @@ class Reading:
             raise over_limit("rows", self.rows_in, self.limits.rows, self.where)
         if self.rows_in >= _JUDGED_FROM and len(self.unparsable) * 2 > self.rows_in and self.unparsable.first:
             first = self.unparsable.first
+            share = f"{len(self.unparsable)} of {self.rows_in} records"
             raise DeliveryUnreadable(
-                f"{len(self.unparsable)} of {self.rows_in} records can't be read (first: row {first.source_row}, {first.reason})",
+                f"{share} can't be read (first: row {first.source_row}, {first.reason})",
                 where=self.where,
                 hint="compare the file with format, delimiter, quote, header and encoding in the contract's 'source'",
             )

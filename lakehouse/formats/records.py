@@ -23,7 +23,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Block:
-    """Whole records of UTF-8: record `i` has the number `first + i` and ends before `ends[i]`; `broken` ones misuse quotes."""
+    """Whole records of UTF-8: record `i` has number `first + i` and ends before `ends[i]`; `broken` misuse quotes."""
 
     data: bytes
     ends: npt.NDArray[np.int64]
@@ -43,7 +43,7 @@ class Block:
         heads = np.frombuffer(self.data, np.uint8)[self.starts]
         return np.logical_or(heads == _LF, heads == _CR)
 
-    def __getitem__(self, record: int) -> bytes:
+    def __getitem__(self, record: int | np.int64) -> bytes:
         return self.data[self.starts[record] : self.ends[record]].rstrip(b"\r\n")
 
     def without(self, records: int) -> "Block":
@@ -64,8 +64,8 @@ class Block:
 def blocks(chunks: Iterator[bytes], shape: Shape, row_bytes: int, where: str) -> Iterator[Block]:
     """The chunks regrouped into blocks of whole records, numbered from 1; blank lines are records here.
 
-    Quotes follow RFC 4180. A record whose quotes don't (text behind a closing quote, never closed within `row_bytes`) is
-    broken: it ends with its first line, so that one stray quote can't swallow the lines behind it.
+    Quotes follow RFC 4180. A record whose quotes don't (text behind a closing quote, never closed within `row_bytes`)
+    is broken: it ends with its first line, so that one stray quote can't swallow the lines behind it.
     Raises DeliveryUnreadable for a record above `row_bytes`.
     """
     tail, first = b"", 1

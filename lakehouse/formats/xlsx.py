@@ -25,9 +25,9 @@ Row = tuple[int, list[str | None]]
 def read(path: Path, contract: Contract, source: Dialect) -> Reading:
     """A sheet of a workbook (.xlsx, .xlsm, .xls), the first unless the contract names one. Empty cells are null.
 
-    Numbers have no false decimals, dates are `yyyy-MM-dd` or `yyyy-MM-dd HH:mm:ss`; a number that only looks like a date
-    stays a number. Empty rows are skipped but keep their row number. Raises DeliveryUnreadable when it isn't a workbook,
-    is protected, has no such sheet, is empty, or would take more memory than a workbook may.
+    Numbers have no false decimals, dates are `yyyy-MM-dd` or `yyyy-MM-dd HH:mm:ss`; a number that only looks like a
+    date stays a number. Empty rows are skipped but keep their row number. Raises DeliveryUnreadable when it isn't a
+    workbook, is protected, has no such sheet, is empty, or would take more memory than a workbook may.
     """
     where = f"{contract.name} {path.name}"
     sheet, errors = _sheet(path, source.sheet, where)
@@ -50,7 +50,9 @@ def _sheet(path: Path, name: str | None, where: str) -> tuple[CalamineSheet, Err
         magic = file.read(4)
         if magic not in (_ZIP, _OLE2):
             what = "not an Excel workbook" if magic else "empty file"
-            raise DeliveryUnreadable(what, where=where, hint="set the 'format' it has in 'source', or ask the department")
+            raise DeliveryUnreadable(
+                what, where=where, hint="set the 'format' it has in 'source', or ask the department"
+            )
         if magic == _ZIP:
             inspect(path, where)
         file.seek(0)
@@ -58,13 +60,17 @@ def _sheet(path: Path, name: str | None, where: str) -> tuple[CalamineSheet, Err
             workbook = CalamineWorkbook.from_filelike(file)
             sheet = workbook.get_sheet_by_name(name) if name else workbook.get_sheet_by_index(0)
         except PasswordError as error:
-            raise DeliveryUnreadable("it is protected by a password", where=where, hint="deliver it unprotected") from error
+            raise DeliveryUnreadable(
+                "it is protected by a password", where=where, hint="deliver it unprotected"
+            ) from error
         except WorksheetNotFound as error:
             what = f"no sheet '{name}' among {', '.join(workbook.sheet_names)}" if name else "no sheet"
             raise DeliveryUnreadable(what, where=where, hint="change 'sheet' in 'source'") from error
         except CalamineError as error:
             what = "damaged" if magic == _ZIP else "damaged or protected by a password"
-            raise DeliveryUnreadable(f"the workbook is {what}: {error}", where=where, hint="deliver it again") from error
+            raise DeliveryUnreadable(
+                f"the workbook is {what}: {error}", where=where, hint="deliver it again"
+            ) from error
     return sheet, cell_errors(path, sheet.name) if magic == _ZIP else {}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
-from lakehouse.contract import Contract, FileSource
+from lakehouse.contract import Contract, FileSource, HttpSource, PostgresSource
 from lakehouse.settings import Settings
 from lakehouse.sources import files
 from lakehouse.sources.received import Received
@@ -18,7 +18,17 @@ def fetch(
     """Copies what is delivered for `day` into the empty folder `into`, the bytes as sent.
 
     `previous` are the ETags of the last delivery. Raises NotDelivered, SourceUnavailable, SourceRefused,
-    DeliveryUnreadable (above the limits) and LakeError (landing can't be written).
+    DeliveryUnreadable (above the limits), LakeError (landing can't be written), EnvironmentFault (connection not set).
     """
-    assert isinstance(contract.source, FileSource)
-    return files.fetch(contract, contract.source, day, settings, into)
+    # what a driver drags in is loaded only where it is needed
+    match contract.source:
+        case FileSource() as source:
+            return files.fetch(contract, source, day, settings, into)
+        case HttpSource() as source:
+            from lakehouse.sources import http
+
+            return http.fetch(contract, source, day, into, previous or {})
+        case PostgresSource() as source:
+            from lakehouse.sources import postgres
+
+            return postgres.fetch(contract, source, day, into)

@@ -39,7 +39,7 @@ class _Drop:
 def fetch(contract: Contract, source: FileSource, day: date, settings: Settings, into: Path) -> Iterator[Received]:
     """The day's files in the order of their names. A file that is still being written is left for the next run.
 
-    Raises NotDelivered when no whole file is there, SourceRefused for a link out of the inbox or a file we may not read.
+    Raises NotDelivered when no whole file is there, SourceRefused for a link out of the inbox or an unreadable file.
     """
     drop = _drop(contract, source, day, settings)
     growing: list[str] = []
@@ -66,7 +66,9 @@ def _drop(contract: Contract, source: FileSource, day: date, settings: Settings)
     try:
         system, pattern = fsspec.url_to_fs(uri)
     except (ImportError, ValueError) as error:
-        raise EnvironmentFault(f"the file system can't be opened: {error}", where=where, hint="install its driver") from error
+        raise EnvironmentFault(
+            f"the file system can't be opened: {error}", where=where, hint="install its driver"
+        ) from error
     fixed = takewhile(lambda part: not glob.has_magic(part), PurePosixPath(pattern).parts[:-1])
     root = settings.inbox if source.uri.startswith("{inbox}") else Path(*fixed)
     return _Drop(system, pattern, root.resolve(), where)
@@ -91,10 +93,10 @@ def _copied(drop: _Drop, path: str, ledger: Ledger, into: Path) -> Received | No
         before = _look(drop.system, path)
         ledger.store(iter(lambda: stream.read(CHUNK), b""), target)
         after = _look(drop.system, path)
-    if before != after or ledger.bytes != after[0]:
+    if before != after or ledger.size != after[0]:
         target.unlink()
         return None
-    return Received(target, shown(name), ledger.bytes, ledger.digest.hexdigest(), after[1], ledger.quoted)
+    return Received(target, shown(name), ledger.size, ledger.sha256, after[1], ledger.quoted)
 
 
 def _look(system: fsspec.AbstractFileSystem, path: str) -> tuple[int, datetime | None]:
@@ -129,8 +131,12 @@ def _refusals(where: str) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise SourceRefused("we may not read it", where=where, hint="give the account of Citylake read access") from error
+        raise SourceRefused(
+            "we may not read it", where=where, hint="give the account of Citylake read access"
+        ) from error
     except FileNotFoundError as error:
         raise NotDelivered("it vanished while it was copied", where=where, hint="it is looked for again") from error
     except (OSError, TimeoutError) as error:
-        raise SourceUnavailable(f"reading failed: {error.strerror or error}", where=where, hint="try again later") from error
+        raise SourceUnavailable(
+            f"reading failed: {error.strerror or error}", where=where, hint="try again later"
+        ) from error

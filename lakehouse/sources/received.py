@@ -2,10 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import RawIOBase
 from pathlib import Path
 
 from lakehouse.errors import LakeError
@@ -22,9 +24,9 @@ _LONGEST_NAME = 150
 class Received:
     """What a department sent.
 
-    `name` is the name as sent, `path` where it lies now: a file or, for a page set, a folder of pages. `sha256` is over all
-    bytes in order. `quoted`: the contract's quote character occurs. `etags` (address to ETag) are the next fetch's `previous`;
-    `unchanged`: the source said that nothing differs from `previous`, so there are no bytes.
+    `name` is the name as sent, `path` where it lies now: a file or, for a page set, a folder of pages. `sha256` is over
+    all bytes in order. `quoted`: the contract's quote character occurs. `etags` (address to ETag) are `previous` of the
+    next fetch; `unchanged`: the source said that nothing differs from `previous`, so there are no bytes.
     """
 
     path: Path
@@ -55,51 +57,64 @@ def place(name: str, folder: Path) -> Path:
     return path
 
 
-@dataclass
 class Ledger:
-    """Counts and hashes what passes, over one or more files of a delivery."""
+    """Counts and hashes the bytes of one delivery, over one or more files."""
 
-    limit: int
-    quote: bytes
-    where: str
-    bytes: int = 0
-    quoted: bool = False
-    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    def __init__(self, limit: int, quote: bytes, where: str) -> None:
+        self.limit, self.where = limit, where
+        self.size, self.quoted = 0, False
+        self._quote, self._digest = quote, hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
 
     def store(self, chunks: Iterable[bytes], path: Path) -> None:
-        """Writes the chunks to `path`. Hashing runs beside reading and writing, so the slowest of the three sets the pace.
+        """Writes the chunks to `path`. Hashing runs beside reading and writing: the slowest of the three sets the pace.
 
         Raises DeliveryUnreadable beyond the limit, LakeError when landing can't be written.
         """
-        with ThreadPoolExecutor(1) as hasher:
+        with writing(path):
+            file = path.open("xb", buffering=0)
+        with file, ThreadPoolExecutor(1) as hasher:
             hashed: Future[None] | None = None
-            for chunk in _written(chunks, path):
-                self.bytes += len(chunk)
-                if self.bytes > self.limit:
-                    raise over_limit("bytes", self.bytes, self.limit, self.where)
-                self.quoted = self.quoted or self.quote in chunk
+            for chunk in chunks:
+                self._count(chunk)
                 if hashed:
                     hashed.result()
-                hashed = hasher.submit(self.digest.update, chunk)
+                hashed = hasher.submit(self._digest.update, chunk)
+                with writing(path):
+                    write(file, chunk)
+
+    def add(self, path: Path) -> None:
+        """Takes in a file that is written already."""
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                self._count(chunk)
+                self._digest.update(chunk)
+
+    def _count(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if self.size > self.limit:
+            raise over_limit("bytes", self.size, self.limit, self.where)
+        self.quoted = self.quoted or self._quote in chunk
 
 
-def _written(chunks: Iterable[bytes], path: Path) -> Iterable[bytes]:
+def write(file: RawIOBase, chunk: bytes) -> None:
+    """All of the chunk: an unbuffered file may take less, but never fails later, on being closed."""
+    left = memoryview(chunk)
+    while left:
+        left = left[file.write(left) :]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A full disk or a closed folder, as LakeError."""
     try:
-        file = path.open("xb")
+        yield
     except OSError as error:
-        raise _unwritable(path, error) from error
-    with file:
-        for chunk in chunks:
-            yield chunk
-            try:
-                file.write(chunk)
-            except OSError as error:
-                raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> LakeError:
-    return LakeError(
-        f"can't be written: {error.strerror}",
-        where=str(path),
-        hint="free space or mend the folder, then run the step again; nothing of this delivery was kept",
-    )
+        raise LakeError(
+            f"landing can't be written: {error.strerror}",
+            where=str(path),
+            hint="free space or mend the folder, then run the step again; nothing of this delivery was kept",
+        ) from error
