@@ -5,7 +5,7 @@
 """
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -68,6 +68,10 @@ class Catalog:
             if contract.name == name:
                 return contract
         raise UsageError(f"no dataset '{name}'", hint=_nearest(name, [c.name for c in self.contracts]))
+
+    def only(self, name: str) -> "Catalog":
+        """The catalogue with the contract of `department.dataset` alone. Raises UsageError for an unknown one."""
+        return replace(self, contracts=(self.contract(name),))
 
     @property
     def layers(self) -> Path:

@@ -82,7 +82,7 @@ def _clean(run: Run, catalog: Catalog, contract: Contract, books: Books) -> Outc
     if not arrived:
         return Outcome("unchanged")
     fingerprint = _fingerprint(contract, arrived)
-    if books.done.get(where) == fingerprint:
+    if books.done.get(where) == fingerprint and not run.forced:
         return Outcome("unchanged", fingerprint=fingerprint)
     plan = Plan(contract, catalog.standards, run.day, books.history.get(where, ()))
     bronze = run.table("bronze", contract.table)

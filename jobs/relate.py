@@ -40,7 +40,7 @@ def relate(run: Run, catalog: Catalog) -> Outcome:
         {path for q in questions for path in (*_files(run, q.contract, slice_only=True), *_files(run, q.other))}
     )
     fingerprint = _fingerprint(questions, files)
-    if fingerprint == _last(run):
+    if fingerprint == _last(run) and not run.forced:
         return Outcome("unchanged", fingerprint=fingerprint)
     with engine.session(run.settings) as connection:
         for question in questions:

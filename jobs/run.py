@@ -18,22 +18,25 @@ from lakehouse.settings import Settings, clock
 _log = structlog.get_logger()
 
 
-def run(step: str, day: date, department: str | None = None) -> None:
-    """Run `step` for `day`; a department step needs the `department`. Raises what failed, after it is recorded."""
+def run(step: str, day: date, department: str | None = None, *, dataset: str | None = None, forced: bool = False) -> None:
+    """Run `step` for `day`; a department step needs the `department`. Raises what failed, after it is recorded.
+
+    `dataset` (`department.dataset`) runs a department step for that one only; `forced` repeats what is done already.
+    """
     if step not in STEPS:
         raise UsageError(f"no step '{step}'", hint=f"known: {', '.join(STEPS)}")
     row = STEPS[step]
     logs.configure()
     settings = Settings.from_environment()
     catalog = catalogue.load(settings.catalog)
-    started = Run.start(step, day, clock(), settings)
+    started = Run.start(step, day, clock(), settings, forced=forced)
     module, _, function = row.target.partition(":")
     work = getattr(importlib.import_module(module), function)
     if row.scope == "department":
         if department is None:
             raise UsageError(f"step '{step}' runs per department", hint="name one")
         catalog.of(department)
-        work(started, catalog, department)
+        work(started, catalog.only(dataset) if dataset else catalog, department)
     else:
         _recorded(row, started, lambda: work(started, catalog))
 

@@ -15,7 +15,10 @@ from lakehouse.table import Table
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one step over one business day. `now` is the only clock a step may look at (UTC)."""
+    """One run of one step over one business day. `now` is the only clock a step may look at (UTC).
+
+    `forced`: do the work again even where nothing has changed since the last success.
+    """
 
     id: str
     step: str
@@ -23,10 +26,12 @@ class Run:
     now: datetime
     settings: Settings
     ops: Ops = field(repr=False)
+    forced: bool = False
 
     @classmethod
-    def start(cls, step: str, day: date, now: datetime, settings: Settings) -> "Run":
-        return cls(f"{now:%Y%m%dT%H%M%SZ}-{step}-{uuid.uuid4().hex[:8]}", step, day, now, settings, Ops(settings.home))
+    def start(cls, step: str, day: date, now: datetime, settings: Settings, *, forced: bool = False) -> "Run":
+        name = f"{now:%Y%m%dT%H%M%SZ}-{step}-{uuid.uuid4().hex[:8]}"
+        return cls(name, step, day, now, settings, Ops(settings.home), forced)
 
     def table(self, layer: str, name: str) -> Table:
         """The Delta table `layer.name`: the path is the table."""
@@ -50,5 +55,7 @@ def code_version() -> str:
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
         return release
-    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True, check=False
+    )
     return f"{release}+{commit.stdout.strip()}" if commit.returncode == 0 else release
