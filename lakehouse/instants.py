@@ -24,11 +24,11 @@ _TOKENS = {
     "SSS": (r"\d{3}", "%g"),
     "a": (r"[AaPp][Mm]", "%p"),
 }
-_LETTERS = re.compile("|".join(sorted(_TOKENS, key=len, reverse=True)) + r"|[A-Za-z]+|[^A-Za-z]")
+_RUNS = re.compile(r"([A-Za-z])\1*|[^A-Za-z]")
 
 
 def alternatives(text: str) -> tuple[str, ...]:
-    """The single formats of a contract's `format:`. Raises ValueError for a letter that isn't in the list."""
+    """The single formats of a contract's `format:`. Raises ValueError for a letter that isn't in the list, and without a year."""
     formats = tuple(part.strip() for part in text.split("|"))
     for one in formats:
         translated(one)
@@ -40,13 +40,25 @@ def translated(one: str) -> tuple[str, str]:
     if one in WORDS:
         return "", one
     expression, strptime = "", ""
-    for token in _LETTERS.findall(one.replace("'T'", "T")):
+    for token in (run[0] for run in _RUNS.finditer(one.replace("'T'", "T"))):
         if token in _TOKENS:
             expression += _TOKENS[token][0]
             strptime += _TOKENS[token][1]
         elif token.isascii() and token.isalpha() and token != "T":
-            raise ValueError(f"'{token}' in format '{one}' isn't known (letters: {' '.join(_TOKENS)}; words: {' '.join(WORDS)})")
+            raise ValueError(
+                f"'{token}' in format '{one}' isn't known (letters: {' '.join(_TOKENS)}; words: {' '.join(WORDS)})"
+            )
         else:
             expression += re.escape(token)
-            strptime += token
+            strptime += token.replace("%", "%%")
+    if "%Y" not in strptime and "%y" not in strptime:
+        raise ValueError(f"format '{one}' has no year")
     return f"^{expression}$", strptime
+
+
+def is_fixed_width(text: str) -> bool:
+    """Whether equal instants are always written alike: one format, every field at its full width."""
+    formats = alternatives(text)
+    return (
+        len(formats) == 1 and formats[0] not in WORDS and not re.search(r"(?<![A-Za-z])[MdHh](?![A-Za-z])", formats[0])
+    )
