@@ -20,7 +20,8 @@ _PAGES = {"page": ("size", 1), "pageIndex": ("pageSize", 0)}
 def running(folder: Path) -> Iterator[str]:
     """Serves `<folder>/<path>.jsonl` at `/<path>` until the end; gives the base URI with its token.
 
-    With `?page=1&size=200` (or `pageIndex=0&pageSize=200`) the answer is `{"code": 0, "data": {"rows": [...], "total": n}}`,
+    With `?page=1&size=200` (or `pageIndex=0&pageSize=200`) the answer is
+    `{"code": 0, "data": {"rows": [...], "total": n}}`;
     without it a plain list. The token goes into `Authorization`, as bearer or as password.
     """
     token = secrets.token_hex(16)

@@ -7,6 +7,7 @@ import numpy as np
 
 from lakehouse.contract import Contract
 from lakehouse.settings import ZONE
+from samples.planted import planted
 
 NIGHT = time(8, 30)
 """The nightly run of a day starts at this hour (Asia/Shanghai)."""
@@ -24,7 +25,18 @@ class Arrival:
     due_at: datetime
 
 
-def usual(contract: Contract, day: date, rng: np.random.Generator) -> datetime:
-    """In time: 15 to 75 minutes before it is due, and before the night starts."""
+def planned(contract: Contract, day: date, path: str, rng: np.random.Generator) -> Arrival:
+    """When the delivery of `day` is seen: in time, unless `planted.yml` has it late or missing."""
+    received: datetime | None = _in_time(contract, day, rng)
+    for item in planted(contract.name, day):
+        if item.kind == "missing":
+            received = None
+        if item.kind == "late":
+            received = contract.arrives.due(day) + timedelta(minutes=item.args["minutes"])
+    return Arrival(contract.department, contract.dataset, day, path, received, contract.arrives.due(day))
+
+
+def _in_time(contract: Contract, day: date, rng: np.random.Generator) -> datetime:
+    """15 to 75 minutes before it is due, and before the night starts."""
     latest = min(contract.arrives.due(day), datetime.combine(day, NIGHT, ZONE))
     return latest - timedelta(minutes=int(rng.integers(15, 75)))

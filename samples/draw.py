@@ -1,10 +1,12 @@
 """Columns drawn at random: moments, choices, positions. Pure functions of the random numbers given."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 
 import numpy as np
 import pyarrow as pa
+
+from lakehouse.settings import ZONE
 
 Random = np.random.Generator
 
@@ -40,3 +42,8 @@ def gaps(rng: Random, values: Sequence[object] | np.ndarray, share: float) -> pa
 def known_on(day: date, first: date, base: int, growth: int) -> int:
     """How many members a register has on a day: `base` on `first`, `growth` more every day."""
     return base + growth * max(0, (day - first).days)
+
+
+def midnight(day: date) -> int:
+    """The first second of the day before `day` in Asia/Shanghai, since 1970 in UTC."""
+    return int(datetime.combine(day - timedelta(1), time(), ZONE).timestamp())

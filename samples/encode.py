@@ -19,7 +19,7 @@ _LONG_AGO = (2026, 1, 1, 0, 0, 0)
 
 
 def encode(table: pa.Table, contract: Contract) -> bytes:
-    """The file of one delivery. Columns keep their order; declared ones go under their sent name. Same table, same bytes."""
+    """The file of one delivery. Columns keep their order, declared ones get their sent name. Same table, same bytes."""
     source = contract.source
     assert isinstance(source, FileSource)
     sent = table.rename_columns([sent_name(contract, name) for name in table.column_names])
@@ -61,17 +61,21 @@ def records(table: pa.Table) -> list[str]:
 def _csv(table: pa.Table, source: FileSource) -> bytes:
     if source.null:
         table = _marked(table, source.null[0])
-    special = f'["\\r\\n{re.escape(source.delimiter)}]'
-    texts = [column for column in table.itercolumns() if pa.types.is_string(column.type)]
-    needs_quotes = any(pc.any(pc.match_substring_regex(text, special)).as_py() for text in texts)
-    quoting = "needed" if needs_quotes else "none"
-    options = pcsv.WriteOptions(include_header=False, delimiter=source.delimiter, quoting_style=quoting)
-    body = io.BytesIO()
-    body.write(_preamble(table, source).encode())
-    pcsv.write_csv(table, body, options)
+    try:
+        body = _lines(table, source, "none")
+    except pa.ArrowInvalid:  # some text holds a quote, a delimiter or a line break
+        body = _lines(table, source, "needed")
     if source.encoding == "utf-8" and source.quote == '"':
-        return body.getvalue()
-    return body.getvalue().decode().replace('"', source.quote).encode(source.encoding)
+        return body
+    return body.decode().replace('"', source.quote).encode(source.encoding)
+
+
+def _lines(table: pa.Table, source: FileSource, quoting: str) -> bytes:
+    sink = pa.BufferOutputStream()
+    sink.write(_preamble(table, source).encode())
+    options = pcsv.WriteOptions(include_header=False, delimiter=source.delimiter, quoting_style=quoting)
+    pcsv.write_csv(table, sink, options)
+    return bytes(sink.getvalue())
 
 
 def _marked(table: pa.Table, null: str) -> pa.Table:

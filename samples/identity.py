@@ -29,7 +29,7 @@ def resident_check(body: str) -> str:
 
 
 def usccs(rng: np.random.Generator, divisions: np.ndarray) -> np.ndarray:
-    """One distinct code per division given: firms registered by market supervision (`91`), organisation code `MA...`."""
+    """One distinct code per division: firms registered by market supervision (`91`), organisation code `MA...`."""
     serials = rng.choice(31**5, size=len(divisions), replace=False)
     return np.array([_uscc(division, int(serial)) for division, serial in zip(divisions, serials, strict=True)])
 

@@ -11,6 +11,7 @@ from samples.city import City
 _KM_PER_DEGREE = 111.2
 _JITTER_DEG = 3e-5  # about 3 m, a receiver's own noise
 _FIRST_HOUR, _HOURS = 4.5, 15.9
+_STOPS = 7
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,13 @@ class Tracks:
     heading: np.ndarray
 
 
-def tracks(rng: np.random.Generator, city: City, *, stops: np.ndarray, vehicles: int, fixes: int, legs: int = 6) -> Tracks:
-    """`fixes` evenly timed fixes of each vehicle between 04:30 and 20:30; stays of 10 to 90 minutes at random `stops`."""
-    route = rng.choice(stops, (vehicles, legs + 1))
+def tracks(rng: np.random.Generator, city: City, *, stops: np.ndarray, vehicles: int, fixes: int) -> Tracks:
+    """`fixes` evenly timed fixes a vehicle between 04:30 and 20:30; stays of 10 to 90 minutes at random `stops`."""
+    route = rng.choice(stops, (vehicles, _STOPS))
     lon, lat = city.places.lon[route], city.places.lat[route]
     interval = _HOURS * 3600 / fixes
-    second = (_FIRST_HOUR * 3600 + np.arange(fixes) * interval + rng.integers(0, int(interval), (vehicles, 1))).astype(int)
+    since = _FIRST_HOUR * 3600 + rng.integers(0, int(interval), (vehicles, 1))
+    second = (since + np.arange(fixes) * interval).astype(int)
     times = _timetable(rng, lon, lat)
     x = np.stack([np.interp(s, t, np.repeat(v, 2)) for s, t, v in zip(second, times, lon, strict=True)])
     y = np.stack([np.interp(s, t, np.repeat(v, 2)) for s, t, v in zip(second, times, lat, strict=True)])

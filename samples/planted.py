@@ -41,13 +41,24 @@ class Truth:
     count: int
 
 
+def planted(dataset: str, day: date) -> tuple[Planted, ...]:
+    """What is planted in a dataset on a day, in the order of planting."""
+    return _all().get((dataset, day), ())
+
+
+def arrival_truths(dataset: str, day: date, path: str) -> list[Truth]:
+    """The truth about deliveries that are late, missing, without news or unreadable."""
+    late = [item for item in planted(dataset, day) if "arrival" in item.verdicts]
+    return [Truth(dataset, day, item.kind, "arrival", path, 1) for item in late]
+
+
 @cache
-def planted() -> dict[tuple[str, date], tuple[Planted, ...]]:
-    """What is planted, by dataset and day."""
+def _all() -> dict[tuple[str, date], tuple[Planted, ...]]:
     items = yaml.safe_load((Path(__file__).parent / "planted.yml").read_text("utf-8"))
     found: dict[tuple[str, date], tuple[Planted, ...]] = {}
     for item in items:
-        entry = Planted(**{**item, "checks": tuple(item.get("checks", ())), "verdicts": tuple(item.get("verdicts", ()))})
+        lists = {name: tuple(item.get(name, ())) for name in ("checks", "verdicts")}
+        entry = Planted(**{**item, **lists})
         key = entry.dataset, entry.day
         found[key] = (*found.get(key, ()), entry)
     return found

@@ -32,7 +32,7 @@ def keep_rows(home: Path, contract: Contract, day: date, table: pa.Table) -> Non
 
 @contextmanager
 def serve(home: Path) -> Iterator[dict[str, str]]:
-    """Both servers, with `CITYLAKE_CONN_SAMPLE_API` and `CITYLAKE_CONN_SAMPLE_PG` set in the environment until the end."""
+    """Both servers. Until the end the environment has `CITYLAKE_CONN_SAMPLE_API` and `CITYLAKE_CONN_SAMPLE_PG`."""
     with ExitStack() as stack:
         variables = {
             "CITYLAKE_CONN_SAMPLE_API": stack.enter_context(api.running(home / FOLDER / "http")),

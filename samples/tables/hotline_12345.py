@@ -51,3 +51,23 @@ def _accepted(city: City, day: date) -> pa.Table:
         "satisfaction": pa.nulls(n, pa.string()),
         "updated_at": accepted,
     })  # fmt: skip
+
+
+def online_posts(city: City, day: date) -> pa.Table:
+    """About 800 posts of the day before."""
+    rng = city.draw("online_posts", day)
+    n = int(rng.integers(780, 820))
+    complaint = rng.integers(0, len(WORDS["complaints"]), n)
+    street = rng.choice(WORDS["streets"], n)
+    posted = draw.moments(rng, day, n)
+    return pa.table({
+        "post_id": draw.numbered("TZ", day, n),
+        "forum": rng.choice(["濠滨论坛", "市长信箱", "微博"], n),
+        "title": [f"{s}{WORDS['complaints'][what]['topic']}" for s, what in zip(street, complaint, strict=True)],
+        "content": [f"{s}：{WORDS['complaints'][what]['text']}。" for s, what in zip(street, complaint, strict=True)],
+        "likes": rng.poisson(6, n),
+        "posted_at": draw.text(posted, separator="T", zone="+08:00"),
+        "replied_at": pa.array(
+            draw.text(posted + rng.integers(600, 90_000, n), separator="T", zone="+08:00"), mask=rng.random(n) < 0.4
+        ),
+    })  # fmt: skip

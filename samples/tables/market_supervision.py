@@ -57,3 +57,42 @@ def inspections(city: City, day: date) -> pa.Table:
         "score": rng.integers(60, 101, n),
         "inspector": rng.choice(city.people.name[:200], n),
     })  # fmt: skip
+
+
+def food_licences(city: City, day: date) -> pa.Table:
+    """All 1,500 licences on the first day, then the 150 that were changed the day before."""
+    fixed, n = city.always("food_licences"), 1_500
+    firm = fixed.permutation(REFERABLE_FIRMS)[:n]
+    since = draw.dates(fixed, n, date(2023, 1, 1), date(2025, 12, 31))
+    until = draw.dates(fixed, n, date(2027, 1, 1), date(2030, 12, 31))
+    rng = city.draw("food_licences", day)
+    changed = np.arange(n) if day <= DAYS[0] else np.sort(rng.choice(n, 150, replace=False))
+    return pa.table({
+        "licence_no": [f"JY1{fixed.integers(10**12, 10**13)}" for _ in range(n)],
+        "uscc": city.firms.uscc[firm],
+        "firm_name": city.firms.name[firm],
+        "business": fixed.choice(["食品销售经营者", "餐饮服务经营者", "单位食堂"], n),
+        "valid_from": [f"{s[:4]}年{s[5:7]}月{s[8:]}日" for s in since],
+        "valid_until": [f"{s[:4]}年{s[5:7]}月{s[8:]}日" for s in until],
+        "state": np.full(n, "有效"),
+        "updated_at": draw.text(draw.moments(rng, day, n)),
+    }).take(changed)  # fmt: skip
+
+
+def online_shops(city: City, day: date) -> pa.Table:
+    """2,000 shops as a crawler saw them in the week."""
+    rng, n = city.draw("online_shops", day), 2_000
+    place = rng.integers(0, len(city.places.lon), n)
+    lon, lat = gcj02(city.places.lon[place], city.places.lat[place])
+    kind = rng.choice(["面馆", "小吃店", "饭店", "奶茶铺", "烘焙坊"], n)
+    return pa.table({
+        "platform": np.resize(["外卖甲", "外卖乙"], n),
+        "shop_id": [f"{k:08d}" for k in rng.choice(10**8, n, replace=False)],
+        "shop_name": np.char.add(np.char.add(rng.choice(city.people.name, n), "家"), kind),
+        "licence_no": draw.gaps(rng, [f"JY1{k}" for k in rng.integers(10**12, 10**13, n)], 0.15),
+        "address": city.places.address[place],
+        "rating": rng.uniform(3, 5, n).round(1),
+        "monthly_orders": rng.integers(0, 5_000, n),
+        "lon": lon.round(6),
+        "lat": lat.round(6),
+    })  # fmt: skip

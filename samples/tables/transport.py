@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from samples import draw, movement
-from samples.city import DAYS, HAZMAT_FIRMS, REFERABLE_FIRMS, REFERABLE_PEOPLE, TANKERS, City
+from samples.city import DAYS, HAZMAT_FIRMS, REFERABLE_CARS, REFERABLE_FIRMS, REFERABLE_PEOPLE, TANKERS, City
 from samples.datum import gcj02
 
 CARRIERS = np.arange(HAZMAT_FIRMS)[np.arange(HAZMAT_FIRMS) % 4 == 1]
@@ -16,7 +16,10 @@ DENSE_DAYS = (DAYS[0], DAYS[3])
 REFERABLE_TANKERS = TANKERS - 60
 _FIXES = {True: 3_000, False: 950}
 _VIN = np.array(list("ABCDEFGHJKLMNPRTUVWXYZ0123456789"))
-_GOODS = {"1203": "汽油", "1202": "柴油", "1230": "甲醇", "1830": "硫酸", "1789": "盐酸", "1824": "氢氧化钠溶液", "1075": "液化石油气", "1972": "冷冻液态甲烷", "1294": "甲苯", "1005": "无水氨"}  # fmt: skip
+_GOODS = {
+    "1203": "汽油", "1202": "柴油", "1230": "甲醇", "1294": "甲苯", "1075": "液化石油气", "1972": "冷冻液态甲烷",
+    "1830": "硫酸", "1789": "盐酸", "1824": "氢氧化钠溶液", "1005": "无水氨",
+}  # fmt: skip
 
 
 def owners(city: City) -> np.ndarray:
@@ -69,7 +72,8 @@ def hazmat_gps(city: City, day: date) -> pa.Table:
     """Fixes of all tankers on the day before, vehicle by vehicle, on GCJ-02; about 85 bytes a row of CSV."""
     rng = city.draw("hazmat_gps", day)
     fixes = _FIXES[day in DENSE_DAYS]
-    tracks = movement.tracks(rng, city, stops=city.firms.place[:HAZMAT_FIRMS], vehicles=REFERABLE_TANKERS + 40, fixes=fixes)
+    stops = city.firms.place[:HAZMAT_FIRMS]
+    tracks = movement.tracks(rng, city, stops=stops, vehicles=REFERABLE_TANKERS + 40, fixes=fixes)
     vehicle = pa.array(tracks.vehicle)
     lon, lat = gcj02(tracks.lon, tracks.lat)
     firmware = np.array(["v2.1", "v2.3", "v3.0"])[np.arange(TANKERS) % 3]
@@ -82,4 +86,41 @@ def hazmat_gps(city: City, day: date) -> pa.Table:
         "heading": tracks.heading,
         "firm": pa.array(city.firms.uscc[owners(city)]).take(vehicle),
         "device_fw": pa.array(firmware).take(vehicle),
+    })  # fmt: skip
+
+
+def bus_arrivals(city: City, day: date) -> pa.Table:
+    """60,000 arrivals of the day before: 250 buses, each in order of time."""
+    rng, buses, each = city.draw("bus_arrivals", day), 250, 240
+    n = buses * each
+    times = np.sort(rng.choice(17 * 3_600, (buses, each)), axis=1) + 5 * 3_600
+    return pa.table({
+        "route": np.repeat([f"{k % 60 + 1}路" for k in range(buses)], each),
+        "plate": np.repeat(city.cars[REFERABLE_CARS : REFERABLE_CARS + buses], each),
+        "stop_no": np.tile(np.arange(each) % 40 + 1, buses),
+        "arrived_at": (draw.midnight(day) + times.ravel()) * 1_000,
+        "delay_s": rng.normal(40, 90, n).astype(int).clip(-600, 1_800),
+        "boarded": rng.poisson(4, n),
+    })  # fmt: skip
+
+
+def ride_orders(city: City, day: date) -> pa.Table:
+    """About 40,000 rides begun on the day before."""
+    rng = city.draw("ride_orders", day)
+    n = int(rng.integers(39_500, 40_500))
+    place = rng.integers(0, len(city.places.lon), n)
+    lon, lat = gcj02(city.places.lon[place] + rng.normal(0, 0.002, n), city.places.lat[place] + rng.normal(0, 0.002, n))
+    started = draw.moments(rng, day, n)
+    minutes = rng.gamma(4, 5, n) + 1
+    distance = (minutes * rng.uniform(0.3, 0.9, n)).round(1).clip(0.3, 200)
+    return pa.table({
+        "order_no": draw.numbered("WY", day, n),
+        "plate": rng.choice(city.cars[:REFERABLE_CARS], n),
+        "started_at": draw.text(started),
+        "ended_at": draw.text(started + (minutes * 60).astype(int)),
+        "start_lon": lon.round(6),
+        "start_lat": lat.round(6),
+        "distance_km": distance,
+        "fare_yuan": (9 + distance * 2.4).round(2),
+        "is_shared": rng.random(n) < 0.1,
     })  # fmt: skip
