@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 from pydantic import ValidationError
 
@@ -189,7 +190,7 @@ def _tallies(books: Books, catalog: Catalog) -> dict[tuple[str, str], tuple[Tall
 def _broken_slices(results: pa.Table) -> frozenset[tuple[str, str, date]]:
     """Slices whose newest word on a `fail` rule is that it is broken: they aren't served."""
     last: dict[tuple[str, str, date, str], str] = {}
-    rules = results.filter(pa.compute.field("level") == "fail")
+    rules = results.filter(pc.field("level") == "fail")
     for row in rules.select(["department", "dataset", "day", "check_id", "status"]).to_pylist():
         last[row["department"], row["dataset"], row["day"], row["check_id"]] = row["status"]
     return frozenset(place[:3] for place, status in last.items() if status == "failed")

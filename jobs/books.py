@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from expectations.arrivals import expected_days
 from expectations.catalog import Catalog
@@ -82,5 +83,5 @@ def _earlier_days(deliveries: pa.Table, since: Mapping[str, date], month: date) 
 
 
 def _until(rows: pa.Table, release: Release) -> pa.Table:
-    kept = rows.filter(pa.compute.field("at") <= pa.scalar(release.at, rows.schema.field("at").type))
+    kept = rows.filter(pc.field("at") <= pa.scalar(release.at, rows.schema.field("at").type))
     return kept.sort_by([("at", "ascending"), ("run_id", "ascending")])

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date
+from typing import get_args
 
 from expectations.arrivals import Arrival, Delivery, Item
 from expectations.catalog import Catalog, Department
@@ -71,7 +72,7 @@ def city_page(
             page.rank,
             page.grade,
             len(page.datasets),
-            (*page.pillars[:3], *page.dimensions),
+            (*page.pillars[:3], *(part for part in page.dimensions if part.weight)),
             page.findings[0] if page.findings else None,
             page.failures,
         )
@@ -87,7 +88,7 @@ def city_page(
         tuple(sorted(standings, key=lambda s: (s.rank is None, s.rank, s.id))),
         len(catalog.contracts),
         _rows(told for days in assessment.deliveries.values() for told in days.get(day, ())),
-        tuple((kind, kinds.count(kind)) for kind in sorted(set(kinds))),
+        tuple((kind, kinds.count(kind)) for kind in get_args(MarkKind) if kind in kinds),
         _trends(assessment, books)[CITY],
         tuple(_failures(books).get(CITY, ())),
     )

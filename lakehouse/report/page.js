@@ -1,6 +1,6 @@
 
 "use strict";
-const english = document.getElementById("en");
+const english = document.getElementById("in-english");
 const chosen = document.querySelectorAll("input[name=language]");
 const links = document.querySelectorAll("a[href$='.html']");
 const pages = Array.from(links, (link) => link.getAttribute("href"));

@@ -58,7 +58,7 @@ def _templates() -> Environment:
             "base-uri 'none'; form-action 'none'"
         ),
     )
-    environment.filters.update(points=_points, percent=_percent, count=_count, clock=_clock, day=_day)
+    environment.filters.update(points=_points, gain=_gain, percent=_percent, count=_count, clock=_clock, day=_day)
     return environment
 
 
@@ -68,6 +68,10 @@ def _digest(text: str) -> str:
 
 def _points(score: float | None, digits: int = 1) -> str:
     return NO_SCORE if score is None else f"{score:.{digits}f}"
+
+
+def _gain(points: float) -> str:
+    return "< 0.1" if points < 0.05 else f"+{points:.1f}"
 
 
 def _percent(share: float) -> str:
