@@ -55,7 +55,7 @@ $(VENV)/.uv: requirements-uv.lock | $(VENV)/bin/python
 
 $(VENV)/.installed: requirements.lock setup.py pyproject.toml $(VENV)/.uv
 	@echo "setup: packages of requirements.lock"
-	@$(UV) pip sync --require-hashes requirements.lock
+	@$(UV) pip sync --require-hashes --compile-bytecode requirements.lock
 	@$(UV) pip install --no-deps --no-build-isolation --editable .
 	@touch $@
 

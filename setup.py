@@ -3,7 +3,18 @@
 from setuptools import find_packages, setup
 
 PACKAGES = ["dags", "expectations", "jobs", "lakehouse", "samples"]
-DATA = ["**/*.yml", "**/*.csv", "**/*.txt", "**/*.json", "**/*.geojson", "**/*.html", "**/*.j2", "**/*.css"]
+DATA = [
+    "**/*.yml",
+    "**/*.csv",
+    "**/*.txt",
+    "**/*.json",
+    "**/*.geojson",
+    "**/*.html",
+    "**/*.j2",
+    "**/*.css",
+    "**/*.js",
+    ".airflowignore",
+]
 
 # An upper bound stands where the next version is known not to start with the rest: docs/decisions/versions.md.
 REQUIRES = [

@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ class NetworkUsed(AssertionError):
 
 
 @pytest.fixture(autouse=True, scope="session")
-def loopback_only() -> None:
+def loopback_only() -> Iterator[None]:
     """Only loopback and Unix sockets connect; everything else fails the test that tried."""
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
 
@@ -26,8 +27,8 @@ def loopback_only() -> None:
         except ValueError:
             return False
 
-    def guarded(original):
-        def call(self: socket.socket, address):
+    def guarded(original: Callable[..., object]) -> Callable[..., object]:
+        def call(self: socket.socket, address: object) -> object:
             if not is_local(address):
                 raise NetworkUsed(f"a test tried to connect to {address}")
             return original(self, address)
@@ -37,6 +38,14 @@ def loopback_only() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", guarded(connect))
         patch.setattr(socket.socket, "connect_ex", guarded(connect_ex))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Airflow writes its files into a folder of this run, never into the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow")))
         yield
 
 

@@ -32,6 +32,12 @@ class Jar:
     version: str
     sha256: str
 
+    @classmethod
+    def of(cls, coordinates: str, sha256: str) -> "Jar":
+        """The jar at `group:artifact:version`."""
+        group, artifact, version = coordinates.split(":")
+        return cls(group, artifact, version, sha256)
+
     @property
     def name(self) -> str:
         return f"{self.artifact}-{self.version}.jar"
@@ -39,8 +45,8 @@ class Jar:
 
 def listed() -> list[Jar]:
     """The JARs of `jars.txt`, in its order."""
-    lines = (line.split() for line in LIST.read_text().splitlines() if line and not line.startswith("#"))
-    return [Jar(*coordinates.split(":"), sha256) for coordinates, sha256 in lines]
+    lines = [line.split() for line in LIST.read_text().splitlines() if line and not line.startswith("#")]
+    return [Jar.of(coordinates, sha256) for coordinates, sha256 in lines]
 
 
 def folder() -> Path:
@@ -112,7 +118,7 @@ def _retrieve(wanted: list[Jar], staging: Path) -> None:
         said = [line.strip() for line in run.stdout.splitlines() + run.stderr.splitlines() if line.strip()]
         raise SourceUnavailable(
             f"JARs can't be fetched: {' | '.join(said[-3:])}",
-            hint=f"check the network and run {COMMAND} again, or put {', '.join(j.name for j in wanted)} into {folder()}",
+            hint=f"check the network and run {COMMAND} again, or put the files into {folder()}",
         )
 
 

@@ -1,0 +1,119 @@
+"""The nightly DAG run here and now: no scheduler, no services, its books in SQLite under `CITYLAKE_HOME/airflow`.
+
+`python -m dags.embedded 2026-03-01` runs that business day, one task after another in this process, prints a line for
+each and puts all else that is said (Airflow, Spark) into `CITYLAKE_HOME/logs`. Exit code 0: the release is written.
+"""
+
+import argparse
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from datetime import time as clock_time
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+
+from lakehouse.errors import CitylakeError, EnvironmentFault, LakeError
+from lakehouse.settings import ZONE, Settings
+
+# A missing source is worth waiting for in the night; at a terminal the pauses are short.
+RETRY_SECONDS = "5"
+
+
+def main(day: date) -> int:
+    """Runs the night of `day`; returns 0 when its release is written, else 1."""
+    home = Settings.from_environment().home
+    log = home / "logs" / f"nightly-{day}.log"
+    try:
+        with _alone(home), _said_to(log) as screen:
+            _configure(home)
+            _prepare_books(home, log)
+            return 0 if _run(day, screen) else 1
+    except CitylakeError as error:
+        print(f"citylake: {error}", file=sys.stderr)
+        return 1
+
+
+def _configure(home: Path) -> None:
+    """Airflow reads its settings when it is first imported: here only, and never those of another Airflow."""
+    airflow = home / "airflow"
+    airflow.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ |= {
+        "AIRFLOW_HOME": str(airflow),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parent),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow / 'airflow.db'}",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs" / "airflow"),
+    }
+    os.environ.setdefault("CITYLAKE_RETRY_SECONDS", RETRY_SECONDS)
+
+
+def _prepare_books(home: Path, log: Path) -> None:
+    """Brings Airflow's SQLite tables to the installed version; once, as it takes seconds."""
+    stamp, installed = home / "airflow" / ".migrated", version("apache-airflow")
+    if stamp.exists() and stamp.read_text() == installed:
+        return
+    if subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=False).returncode:
+        raise EnvironmentFault("Airflow can't prepare its database", where=str(home / "airflow"), hint=f"see {log}")
+    stamp.write_text(installed)
+
+
+def _run(day: date, screen: Console) -> bool:
+    from airflow.sdk import TaskInstanceState
+    from airflow.sdk.listener import get_listener_manager
+
+    from dags._progress import Progress
+    from dags.nightly import nightly
+
+    started = time.monotonic()
+    get_listener_manager().add_listener(Progress(screen))
+    run = nightly.test(logical_date=datetime.combine(day, clock_time(5, 30), ZONE))
+    instances = run.get_task_instances()
+    done = sum(each.state == TaskInstanceState.SUCCESS for each in instances)
+    released = all(each.state == TaskInstanceState.SUCCESS for each in instances if each.task_id == "release")
+    verdict = "[green]released[/]" if released else "[red]not released[/]"
+    screen.print(
+        f"night of {day}: {verdict}, {done} of {len(instances)} tasks done in {time.monotonic() - started:.0f} s"
+    )
+    return released
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One night at a time on one lake; the lock dies with the process."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / ".nightly.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LakeError("another night is running", where=str(home), hint="wait until it has ended") from error
+        yield
+
+
+@contextmanager
+def _said_to(log: Path) -> Iterator[Console]:
+    """All that this process and its children print goes to `log`; what is left of the screen is handed out."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush(), sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    try:
+        with log.open("ab") as file, os.fdopen(os.dup(1), "w") as screen:
+            os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
+            yield Console(file=screen, highlight=False, soft_wrap=True)
+    finally:
+        sys.stdout.flush(), sys.stderr.flush()
+        for number, original in zip((1, 2), kept, strict=True):
+            os.dup2(original, number)
+            os.close(original)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m dags.embedded", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("day", type=date.fromisoformat, help="business day, as 2026-03-01")
+    sys.exit(main(parser.parse_args().day))

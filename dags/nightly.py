@@ -1,0 +1,49 @@
+"""The night: every department's deliveries in, one release of the lake out, the scorecards after it.
+
+Each department waits only for its own: a mapped group brings its deliveries (pull, load) and cleans them (and checks).
+Steps over the whole city run when every department is done, however it went; what failed stays red inside the night,
+and the night itself succeeds when its release is written and scored.
+
+The business day is the day of delivery in Asia/Shanghai. The run at 05:30 takes what was due in the night; the run at
+22:30 takes what came later the same day and makes the next revision (with nothing new it changes nothing). A late or
+mended delivery of another day: trigger the DAG with `{"day": "2026-03-01"}`. A backfill runs the days of its range.
+"""
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, Asset, MultipleCronTriggerTimetable, TriggerRule, chain, task_group
+
+from dags._task import DAY, SPARK_POOL, ZONE, step
+from expectations.catalog import departments
+
+RELEASE = Asset("citylake_release", uri="citylake://gold/release")
+
+with DAG(
+    "nightly",
+    description="Deliveries of all departments to one release and its scorecards",
+    schedule=MultipleCronTriggerTimetable("30 5 * * *", "30 22 * * *", timezone="Asia/Shanghai"),
+    start_date=datetime(2026, 1, 1, tzinfo=ZONE),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=8),
+    params={"day": DAY},
+    default_args={"owner": "citylake", "depends_on_past": False},
+    tags=["citylake", "nightly"],
+    doc_md=__doc__,
+) as nightly:
+
+    @task_group
+    def department(department: str) -> None:
+        """One department's deliveries: brought, then cleaned and checked."""
+        chain(
+            step("bring", department=department, timeout=timedelta(hours=2)),
+            step("clean", department=department, timeout=timedelta(hours=3)),
+        )
+
+    chain(
+        department.expand(department=[each.id for each in departments()]),
+        step("relate", trigger_rule=TriggerRule.ALL_DONE),
+        step("geo_index", pool=SPARK_POOL, timeout=timedelta(hours=3), trigger_rule=TriggerRule.ALL_DONE),
+        step("release", trigger_rule=TriggerRule.ALL_DONE, outlets=[RELEASE]),
+        step("score"),
+    )

@@ -1,0 +1,84 @@
+import json
+import logging
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dags._alert import alert, reason, send
+from lakehouse.errors import SliceRefused
+
+VARIABLE = "CITYLAKE_CONN_CITYLAKE_ALERTS"
+
+
+@pytest.fixture
+def chat() -> Iterator[tuple[str, list[Any]]]:
+    """A loopback server that keeps the JSON it is sent; its address and the messages."""
+    heard: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/hook?key=geheim", heard
+    server.shutdown()
+    server.server_close()
+
+
+def failed(error: BaseException) -> dict[str, Any]:
+    ti = SimpleNamespace(dag_id="nightly", task_id="department.bring", run_id="scheduled__2026-03-01")
+    return {"task_instance": ti, "exception": error}
+
+
+def test_a_failure_goes_to_the_log_and_to_the_chat(
+    chat: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    address, heard = chat
+    monkeypatch.setenv(VARIABLE, address)
+    alert(failed(SliceRefused("too few rows", where="water.levels")))
+    said = "Citylake: nightly.department.bring failed in scheduled__2026-03-01: water.levels: too few rows"
+    assert heard == [{"msgtype": "text", "text": {"content": said}}]
+    assert said in caplog.text
+
+
+def test_without_a_connection_only_the_log_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    alert(failed(SliceRefused("too few rows")))
+    assert "too few rows" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:9/hook?key=geheim", "smtps://me:geheim@127.0.0.1:9/?to=x", "ftp://x"]
+)
+def test_an_alert_that_cannot_be_sent_fails_nothing_and_tells_no_secret(
+    uri: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="dags._alert")
+    monkeypatch.setenv(VARIABLE, uri)
+    alert(failed(SliceRefused("too few rows")))
+    assert "alert not sent" in caplog.text
+    assert "geheim" not in caplog.text
+
+
+def test_only_errors_of_our_own_are_quoted() -> None:
+    wrapped = RuntimeError("outer")
+    wrapped.__cause__ = SliceRefused("too few rows")
+    assert reason(wrapped) == "too few rows"
+    assert reason(ValueError("320602199001011234")) == "ValueError, see the task's log"
+    assert reason(None) == "NoneType, see the task's log"
+
+
+def test_an_address_of_another_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="neither"):
+        send("line", "file:///etc/passwd")

@@ -1,0 +1,79 @@
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from airflow.sdk import DAG, TriggerRule
+from airflow.sdk.exceptions import ParamValidationError
+
+from jobs.steps import STEPS
+
+DAGS = Path(__file__).parents[2] / "dags"
+HEAVY = ("adbc_driver_manager", "deltalake", "duckdb", "great_expectations", "ibis", "numba", "pyarrow", "pyspark")
+
+
+def test_every_step_of_the_table_is_a_task(nightly: DAG) -> None:
+    assert {task.task_id.rpartition(".")[2] for task in nightly.tasks} == set(STEPS)
+
+
+def test_a_department_waits_only_for_its_own(nightly: DAG) -> None:
+    clean = nightly.get_task("department.clean")
+    assert clean.upstream_task_ids == {"department.bring"}
+    assert clean.trigger_rule == TriggerRule.ALL_SUCCESS
+    assert nightly.get_task("department.bring").upstream_task_ids == set()
+
+
+def test_the_city_steps_wait_for_all_and_run_whatever_failed(nightly: DAG) -> None:
+    assert nightly.get_task("relate").upstream_task_ids == {"department.clean"}
+    for step in ("relate", "geo_index", "release"):
+        assert nightly.get_task(step).trigger_rule == TriggerRule.ALL_DONE, step
+
+
+def test_the_night_stands_and_falls_with_its_release(nightly: DAG) -> None:
+    score = nightly.get_task("score")
+    assert score.upstream_task_ids == {"release"}
+    assert score.trigger_rule == TriggerRule.ALL_SUCCESS
+    assert [task.task_id for task in nightly.tasks if not task.downstream_task_ids] == ["score"]
+
+
+def test_every_task_has_what_an_operator_needs(nightly: DAG) -> None:
+    pools = set(json.loads((DAGS / "pools.json").read_text()))
+    for task in nightly.tasks:
+        assert task.owner == "citylake", task.task_id
+        assert task.doc_md, task.task_id
+        assert task.retries == 3, task.task_id
+        assert task.retry_exponential_backoff, task.task_id
+        assert timedelta(0) < task.execution_timeout < nightly.dagrun_timeout, task.task_id
+        assert task.pool in pools, task.task_id
+        assert task.on_failure_callback, task.task_id
+
+
+def test_the_dag_says_what_it_is(nightly: DAG) -> None:
+    assert nightly.doc_md and nightly.tags and nightly.dagrun_timeout
+    assert nightly.max_active_runs == 1
+    assert not nightly.catchup
+    nightly.check_cycle()
+
+
+def test_the_release_is_an_asset(nightly: DAG) -> None:
+    assert [asset.name for asset in nightly.get_task("release").outlets] == ["citylake_release"]
+
+
+@pytest.mark.parametrize("day", ["2026-3-1", "2026-02-30", "today", "2026-03-01; rm -rf /", 20260301, ""])
+def test_a_day_that_is_none_is_refused(nightly: DAG, day: object) -> None:
+    with pytest.raises(ParamValidationError):
+        nightly.params.get_param("day").resolve(day)
+
+
+@pytest.mark.parametrize("day", [None, "2026-03-01"])
+def test_a_day_or_nothing_is_taken(nightly: DAG, day: str | None) -> None:
+    assert nightly.params.get_param("day").resolve(day) == day
+
+
+def test_parsing_loads_no_engine(tmp_path: Path) -> None:
+    code = "import airflow.sdk, sys; before = set(sys.modules); import dags.nightly; print(*set(sys.modules) - before)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=DAGS.parent, capture_output=True, text=True, check=True)
+    packages = {name.partition(".")[0] for name in loaded.stdout.split()}
+    assert packages.isdisjoint({*HEAVY, "pandas", "jobs"})
