@@ -15,7 +15,7 @@ NIGHT = time(8, 30)
 
 @dataclass(frozen=True)
 class Arrival:
-    """One row of `arrivals.csv`: `path` below the inbox, empty for servers; no `received_at` when nothing ever comes."""
+    """One row of `arrivals.csv`. `path` is below the inbox, empty for servers; no `received_at`: nothing ever comes."""
 
     department: str
     dataset: str
