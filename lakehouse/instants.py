@@ -6,16 +6,16 @@ A format is a pattern of the letters below (as in java.time) or one of the words
 import re
 
 WORDS = ("iso", "epoch_s", "epoch_ms", "excel")
-"""`iso`: ISO 8601, offset honoured · `epoch_s`, `epoch_ms`: since 1970 in UTC · `excel`: days since 1899-12-30 (ECMA-376)."""
+"""`iso`: ISO 8601 (years 1000 to 9999, hours to 23), offset honoured · `epoch_s`, `epoch_ms`: since 1970 in UTC · `excel`: days since 1899-12-30 (ECMA-376)."""
 
 _TOKENS = {
-    "yyyy": (r"\d{4}", "%Y"),
+    "yyyy": (r"[1-9]\d{3}", "%Y"),
     "yy": (r"\d{2}", "%y"),
     "MM": (r"\d{2}", "%m"),
     "M": (r"\d{1,2}", "%m"),
     "dd": (r"\d{2}", "%d"),
     "d": (r"\d{1,2}", "%d"),
-    "HH": (r"\d{2}", "%H"),
+    "HH": (r"([01]\d|2[0-3])", "%H"),
     "H": (r"\d{1,2}", "%H"),
     "hh": (r"\d{2}", "%I"),
     "h": (r"\d{1,2}", "%I"),
