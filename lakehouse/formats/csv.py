@@ -95,7 +95,7 @@ class _Parser:
             raise DeliveryUnreadable(
                 f"{len(rows)} records were cut but {len(columns[0])} parsed before row {rows[-1] if len(rows) else 0}",
                 where=self.where,
-                hint="check delimiter and quote under 'source' in the contract",
+                hint="check delimiter and quote in 'source'",
             )
         return with_rows(columns, self.names, pa.array(rows, pa.int64()))
 
@@ -111,6 +111,8 @@ def read(path: Path, contract: Contract, source: FileSource, *, quoted: bool) ->
     found = _blocks(path, codec, shape, contract.limits.row_bytes, where)
     _refuse_foreign_encoding(path, codec, source, where)
     block, at = _first_line(found, source.skip, where)
+    if source.header and not encoding.is_utf8(block[at]):
+        raise _foreign_encoding(_likely(path), source.encoding, where)
     cells = _cells(block, at, source, shape, where)
     _refuse_foreign_delimiter(cells, contract, source, where)
     names = header(cells, contract, where) if source.header else declared(contract)
@@ -156,17 +158,21 @@ def _cells(block: Block, at: int, source: FileSource, shape: Shape, where: str) 
 
 def _refuse_foreign_encoding(path: Path, codec: str, source: FileSource, where: str) -> None:
     """Before anything is read: another encoding would give wrong text without a single wrong byte."""
-    with path.open("rb") as stream:
-        likely = encoding.likely(stream.read(_SAMPLE))
+    likely = _likely(path)
     if encoding.contradicts(likely, codec):
         raise _foreign_encoding(likely, source.encoding, where)
+
+
+def _likely(path: Path) -> str:
+    with path.open("rb") as stream:
+        return encoding.likely(stream.read(_SAMPLE))
 
 
 def _foreign_encoding(likely: str, declared_as: str, where: str) -> DeliveryUnreadable:
     return DeliveryUnreadable(
         f"the bytes are not {declared_as}, they look like {likely}",
         where=where,
-        hint=f"ask the department, or set 'encoding: {likely}' under 'source' in the contract",
+        hint=f"ask the department, or set 'encoding: {likely}' in 'source'",
     )
 
 
@@ -179,7 +185,7 @@ def _refuse_foreign_delimiter(cells: list[str], contract: Contract, source: File
         raise DeliveryUnreadable(
             f"one column found with delimiter {source.delimiter!r}, {len(contract.columns)} declared",
             where=where,
-            hint=f"it looks delimited by {likely!r}: set 'delimiter' under 'source' in the contract",
+            hint=f"it looks delimited by {likely!r}: set 'delimiter' in 'source'",
         )
 
 
@@ -190,8 +196,7 @@ def _batches(reading: Reading, body: Iterator[Block], parse: _Parser, path: Path
             reading.unparsable.append(record)
         undecodable += parsed.undecodable
         if undecodable * 2 > reading.rows_in + parsed.records:
-            with path.open("rb") as stream:
-                raise _foreign_encoding(encoding.likely(stream.read(_SAMPLE)), parse.encoding, reading.where)
+            raise _foreign_encoding(_likely(path), parse.encoding, reading.where)
         reading.count(parsed.records)
         if len(parsed.batch):
             yield parsed.batch
