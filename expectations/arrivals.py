@@ -20,15 +20,24 @@ Usable = Literal["usable", "unusable", "unknown", "not_yet_due"]
 
 @dataclass(frozen=True)
 class Delivery:
-    """One received object in the newest word of the books. Counts are null until it was cleaned."""
+    """One received object in the newest word of the books. Counts are null until known; nothing received is null.
 
-    received: datetime
+    `unchanged`: its content was delivered before, so it is an arrival but no update.
+    """
+
+    received: datetime | None
     event: str
     rows_in: int | None
     accepted: int | None
     quarantined: int | None
     unparsable: int | None
     reason: str | None
+    unchanged: bool
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it could be opened: its rows are in the lake."""
+        return self.event in ("loaded", "cleaned")
 
     @property
     def reconciled(self) -> bool:
@@ -156,10 +165,9 @@ def _arrival(
     arrives = contract.arrives
     due = arrives.due(expected)
     everything = [delivery for deliveries in days.values() for delivery in deliveries]
-    new = [delivery for delivery in everything if delivery.event in ("loaded", "cleaned")]
-    events = {delivery.event for delivery in everything}
-    came: Came = "content" if new else next((name for event, name in _CAME if event in events), "unasked")
-    received = min((delivery.received for delivery in new), default=None)
+    new = [delivery for delivery in everything if delivery.loaded and not delivery.unchanged]
+    came = _what_came(everything)
+    received = min((delivery.received or as_of for delivery in new), default=None)
     late = (received or as_of) - due
     state: State = weights.lateness(late, arrives.days)
     if received is None and came == "unasked":
@@ -167,45 +175,57 @@ def _arrival(
     if received is None and late <= timedelta(0):
         state = "not_yet_due"
     reason = next((delivery.reason for delivery in reversed(everything) if delivery.reason), None)
-    return Arrival(expected, due, received, came, state, _is_usable(came, days, broken), reason)
+    return Arrival(expected, due, received, came, state, _is_usable(days, broken), reason)
 
 
-_CAME: tuple[tuple[str, Came], ...] = (("unchanged", "unchanged"), ("refused", "refused"), ("missing", "nothing"))
+def _what_came(deliveries: Sequence[Delivery]) -> Came:
+    if any(delivery.loaded and not delivery.unchanged for delivery in deliveries):
+        return "content"
+    if any(delivery.unchanged for delivery in deliveries):
+        return "unchanged"
+    events = {delivery.event for delivery in deliveries}
+    return "refused" if "refused" in events else "nothing" if "missing" in events else "unasked"
 
 
-def _is_usable(came: Came, days: Mapping[date, Sequence[Delivery]], broken: set[date]) -> bool | None:
-    if came == "unasked":
-        return None
-    if came != "content":
-        return came == "unchanged"
-    verdicts = []
+def _is_usable(days: Mapping[date, Sequence[Delivery]], broken: set[date]) -> bool | None:
+    """Whether one day's slice can be used: all its deliveries reconcile and it broke no `fail` rule (None: unknown yet)."""
+    verdicts: list[bool | None] = []
     for day, deliveries in days.items():
-        new = [delivery for delivery in deliveries if delivery.event in ("loaded", "cleaned")]
-        if new and day in broken:
+        opened = [delivery for delivery in deliveries if delivery.loaded]
+        if opened and day in broken:
             verdicts.append(False)
-        elif new and all(delivery.event == "cleaned" for delivery in new):
-            verdicts.append(all(delivery.reconciled for delivery in new))
-    return any(verdicts) if verdicts else None
+        elif opened:
+            cleaned = all(delivery.event == "cleaned" for delivery in opened)
+            verdicts.append(all(delivery.reconciled for delivery in opened) if cleaned else None)
+        else:
+            verdicts += [delivery.unchanged for delivery in deliveries]
+    if True in verdicts:
+        return True
+    return None if None in verdicts or not verdicts else False
 
 
 def newest(rows: Iterable[Mapping[str, Any]]) -> Told:
     """The newest word on every delivery from rows of ops.deliveries, oldest first.
 
-    `cleaned` outranks `loaded`, and the first arrival stays through every later word.
+    A later stage outranks an earlier one, and the first arrival stays through every later word.
     """
     found: dict[tuple[str, str, date, str], Delivery] = {}
     for row in rows:
         key = (row["department"], row["dataset"], row["day"], row["delivery_id"] or "")
         counts = (row["rows_in"], row["accepted"], row["quarantined"], row["unparsable"])
-        told = Delivery(row["received_at"] or row["at"], row["event"], *counts, row["reason"])
+        told = Delivery(row["received_at"], row["event"], *counts, row["reason"], row["event"] == "unchanged")
         if before := found.get(key):
-            last = before if before.event == "cleaned" and told.event != "cleaned" else told
-            told = replace(last, received=min(told.received, before.received))
+            later = told if _STAGES.index(told.event) >= _STAGES.index(before.event) else before
+            received = min((at for at in (before.received, told.received) if at), default=None)
+            told = replace(later, received=received, unchanged=before.unchanged or told.unchanged)
         found[key] = told
     books: dict[tuple[str, str], dict[date, list[Delivery]]] = defaultdict(lambda: defaultdict(list))
     for (department, dataset, day, _), delivery in found.items():
         books[department, dataset][day].append(delivery)
     return books
+
+
+_STAGES = ("missing", "refused", "unchanged", "loaded", "cleaned")
 
 
 def _next_expected(contract: Contract, day: date) -> date:

@@ -32,7 +32,6 @@ from expectations.score import (
 )
 from jobs.books import Books, Release
 from lakehouse.errors import ContractError
-from lakehouse.runs import Run
 
 CITY = ""
 """The department of the city's own scores; a department's own have no dataset."""
@@ -209,10 +208,3 @@ def read_weights(catalog: Path) -> Weights:
 
 
 _WEIGHTS = Path(__file__).parent.parent / "expectations" / "weights.yml"
-
-
-def score(run: Run, catalog: Catalog) -> None:
-    """The step: notes the scores of the day's newest release. Raises LakeError when the day isn't released."""
-    assessment = assess(Books.read(run.ops, catalog, run.day), catalog, read_weights(catalog.path))
-    for row in assessment.rows():
-        run.ops.note("scores", at=run.now, run_id=run.id, **row)

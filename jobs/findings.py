@@ -113,7 +113,7 @@ def _late(item: Item, weights: Weights, per_delivery: float) -> Iterator[Finding
             len(lost),
             late[-1].day,
             1,
-            None,
+            late[-1].reason,
             (),
             per_delivery * sum(loss for _, loss in lost),
         )

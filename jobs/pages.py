@@ -171,7 +171,7 @@ def _by(contract: Contract) -> str:
 
 
 def _rows(deliveries: Iterable[Delivery]) -> Rows:
-    loaded = [d for d in deliveries if d.event in ("loaded", "cleaned")]
+    loaded = [d for d in deliveries if d.loaded]
     cleaned = [d for d in loaded if d.event == "cleaned"]
     waiting = sum((d.rows_in or 0) - (d.unparsable or 0) for d in loaded if d.event == "loaded")
     return Rows(

@@ -4,10 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from expectations.catalog import Catalog
 from jobs.assess import Assessment, assess, read_weights
-from jobs.books import Books
+from jobs.books import Books, Release
+from jobs.department import Outcome
 from jobs.findings import ExampleAt
 from jobs.pages import city_page, department_pages
 from lakehouse.errors import ContractError
@@ -23,19 +25,45 @@ EXAMPLES = 3
 _FRONT = "index"
 
 
-def publish(run: Run, catalog: Catalog) -> None:
-    """The step: the pages of the day's newest release, in `pages/`. Raises LakeError when the day isn't released."""
-    write_pages(run.settings.home / "pages", run.ops, catalog, run.day)
+def score(run: Run, catalog: Catalog) -> Outcome:
+    """The step: notes the scores of the day's newest release and publishes its pages in `pages/`.
+
+    Unchanged when the release has these scores already. Raises LakeError when the day isn't released.
+    """
+    assessment = _write(run.settings.home / "pages", run.ops, catalog, run.day, None)
+    rows = list(assessment.rows())
+    if _noted(run.ops, assessment.release) == rows:
+        return Outcome("unchanged")
+    for row in rows:
+        run.ops.note("scores", at=run.now, run_id=run.id, **row)
+    return Outcome("succeeded")
 
 
 def write_pages(folder: Path, ops: Ops, catalog: Catalog, day: date, revision: int | None = None) -> None:
     """Replace `folder` by the pages of release (`day`, `revision` or the newest): the same release, the same bytes."""
+    _write(folder, ops, catalog, day, revision)
+
+
+def _write(folder: Path, ops: Ops, catalog: Catalog, day: date, revision: int | None) -> Assessment:
     if _FRONT in {department.id for department in catalog.departments}:
         raise ContractError(f"'{_FRONT}' is the city page's name", where="departments.yml", hint="give it another id")
     books = Books.read(ops, catalog, day, revision)
     assessment = assess(books, catalog, read_weights(catalog.path))
     departments = department_pages(assessment, catalog, books, _examples(ops, assessment))
     replace_folder(folder, _files(city_page(assessment, catalog, books, departments), departments))
+    return assessment
+
+
+def _noted(ops: Ops, release: Release) -> list[dict[str, Any]]:
+    """The release's newest rows in ops.scores, as `Assessment.rows` gives them."""
+    noted = [row for row in ops.read("scores", day=release.day).to_pylist() if row["revision"] == release.revision]
+    last = noted[-1]["run_id"] if noted else None
+    rows = [
+        {name: value for name, value in row.items() if name not in ("at", "run_id")}
+        for row in noted
+        if row["run_id"] == last
+    ]
+    return sorted(rows, key=lambda row: (row["department"], row["dataset"], row["dimension"]))
 
 
 def _files(city: CityPage, departments: tuple[DepartmentPage, ...]) -> Iterator[tuple[str, str]]:

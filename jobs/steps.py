@@ -29,6 +29,6 @@ STEPS = {
         Step("relate", "city", ("silver",), ("ops.results", "ops.failing_keys"), "jobs.relate:relate"),
         Step("geo_index", "city", ("silver",), ("gold.positions",), "jobs.geo_index:geo_index"),
         Step("release", "city", ("silver", "quarantine", "gold"), ("ops.releases",), "jobs.release:release"),
-        Step("score", "city", ("ops",), ("ops.scores", "pages"), "jobs.assess:score"),
+        Step("score", "city", ("ops",), ("ops.scores", "pages"), "jobs.scorecard:score"),
     )
 }

@@ -8,12 +8,10 @@ import pytest
 from expectations.arrivals import expected_days
 from expectations.catalog import Catalog, Department
 from expectations.score import Score
-from jobs.assess import Assessment, assess, read_weights, score
+from jobs.assess import Assessment, assess, read_weights
 from jobs.books import Books
 from lakehouse.errors import ContractError, LakeError
 from lakehouse.ops import Ops
-from lakehouse.runs import Run
-from lakehouse.settings import Settings
 from tests.jobs.made_up import DAY, at, catalog, checked, contract, delivered, released
 
 NEXT = DAY + timedelta(days=1)
@@ -79,6 +77,25 @@ def test_touching_a_file_is_no_update(ops):
     assessment = graded(ops, catalog([FIRMS]), NEXT)
     assert of(assessment, "access").score == 100
     assert of(assessment, "timeliness") == Score(pytest.approx(1.7), 2, 2)
+
+
+def test_books_tell_of_an_unchanged_delivery_in_every_stage(ops):
+    for day in (DAY, NEXT):
+        delivered(ops, FIRMS, day, event="loaded", received_at=at(day, 5))
+        delivered(ops, FIRMS, day, received_at=None, at=at(day, 8.6))
+        released(ops, day)
+    delivered(ops, FIRMS, NEXT, event="unchanged", received_at=at(NEXT, 5))
+    assessment = graded(ops, catalog([FIRMS]), NEXT)
+    assert [arrival.came for arrival in assessment.items[0].arrivals] == ["content", "unchanged"]
+    assert of(assessment, "timeliness") == Score(pytest.approx(1.7), 2, 2)
+    assert of(assessment, "access").score == 100
+
+
+def test_the_planned_arrival_counts_not_the_hour_of_cleaning(ops):
+    delivered(ops, FIRMS, DAY, event="loaded", received_at=at(DAY, 11))
+    delivered(ops, FIRMS, DAY, received_at=None, at=at(DAY, 8.6))
+    released(ops, DAY)
+    assert of(graded(ops, catalog([FIRMS])), "timeliness") == Score(0.7, 1, 1)
 
 
 def test_an_item_that_never_came_counts_in_access_only(ops):
@@ -229,20 +246,6 @@ def test_an_old_release_computes_the_same_after_later_books(ops):
 def test_a_day_without_release_is_refused(ops):
     with pytest.raises(LakeError, match="no release of 2026-06-01"):
         Books.read(ops, catalog([FIRMS]), DAY)
-
-
-def test_the_step_notes_a_row_for_every_dimension_of_dataset_department_and_city(ops, home):
-    delivered(ops, FIRMS, DAY)
-    released(ops, DAY)
-    ops.flush("test")
-    run = Run.start("score", DAY, at(DAY, 9.1), Settings.from_environment())
-    score(run, catalog([FIRMS]))
-    run.ops.flush(run.id)
-    rows = run.ops.read("scores", day=DAY).to_pylist()
-    assert len(rows) == 3 * 12
-    city = next(r for r in rows if r["department"] == "" and r["dimension"] == "overall")
-    assert (city["score"], city["coverage"], city["revision"], city["at"]) == (100, 0.55, 1, at(DAY, 9.1))
-    assert {r["score"] for r in rows if r["dimension"] == "security"} == {None}
 
 
 def test_a_city_s_own_weights_come_first_and_mistakes_are_named(tmp_path):

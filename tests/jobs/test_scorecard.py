@@ -14,7 +14,7 @@ from expectations.catalog import Department
 from jobs.assess import assess, read_weights
 from jobs.books import Books
 from jobs.findings import wording
-from jobs.scorecard import publish, write_pages
+from jobs.scorecard import score, write_pages
 from lakehouse.errors import ContractError, LakeError
 from lakehouse.ops import Ops
 from lakehouse.runs import Run
@@ -89,9 +89,9 @@ def test_html_and_json_say_the_same_numbers_as_the_assessment(city):
     assessment = assess(Books.read(ops, found, day), found, read_weights(found.path))
     for department in found.departments:
         page = json.loads((home / "pages" / f"{department.id}.json").read_text("utf-8"))
-        score = assessment.scores[department.id, "", "overall"].score
-        assert page["grade"]["score"] == (None if score is None else round(score, 6))
-        shown = "—" if score is None else f"{score:.1f}"
+        points = assessment.scores[department.id, "", "overall"].score
+        assert page["grade"]["score"] == (None if points is None else round(points, 6))
+        shown = "—" if points is None else f"{points:.1f}"
         html = (home / "pages" / f"{department.id}.html").read_text("utf-8")
         assert re.search(rf'<p class="big">{shown}\s', html)
 
@@ -235,7 +235,23 @@ def test_no_department_takes_the_city_s_page(ops_of_two_days, tmp_path):
         write_pages(tmp_path / "pages", ops, catalog([contract("index", "x")]), DAY)
 
 
-def test_the_step_publishes_into_the_lake(ops_of_two_days, home):
+def test_the_step_notes_every_dimension_of_dataset_department_and_city_and_publishes(ops_of_two_days, home):
     _, found = ops_of_two_days
-    publish(Run.start("scorecard", DAY, at(DAY, 9.2), Settings.from_environment()), found)
+    run = Run.start("score", DAY, at(DAY, 9.1), Settings.from_environment())
+    assert score(run, found).status == "succeeded"
+    run.ops.flush(run.id)
+    rows = run.ops.read("scores", day=DAY).to_pylist()
+    assert len(rows) == 3 * 12
+    city = next(r for r in rows if r["department"] == "" and r["dimension"] == "overall")
+    assert (city["coverage"], city["revision"], city["at"]) == (pytest.approx(0.61), 1, at(DAY, 9.1))
+    assert {r["score"] for r in rows if r["dimension"] == "security"} == {None}
     assert (home / "pages" / "trade.html").exists()
+
+
+def test_the_step_again_changes_nothing(ops_of_two_days):
+    _, found = ops_of_two_days
+    for hour, status in ((9.1, "succeeded"), (9.2, "unchanged")):
+        run = Run.start("score", DAY, at(DAY, hour), Settings.from_environment())
+        assert score(run, found).status == status
+        run.ops.flush(run.id)
+    assert run.ops.read("scores").num_rows == 3 * 12
