@@ -21,6 +21,7 @@ from expectations.checks.measure import Slice
 from lakehouse.contract import Column, Contract, Expectation
 from lakehouse.engine import embedded as engine
 from lakehouse.errors import ContractError
+from lakehouse.instants import is_fixed_width
 from lakehouse.settings import ZONE
 
 ROW_ID = ("_delivery_id", "_source_file", "_source_row")
@@ -144,31 +145,36 @@ class Plan:
         """Every declared column typed, its text as `_text_<column>` (null where empty), and the technical columns."""
         schema = {name: "string" for name in self.contract.columns} | _TECHNICAL | {"_loaded_at": "timestamp('UTC')"}
         bronze = ibis.table(schema, name="bronze")
-        nulls = self.contract.source.null
         raw = bronze.select(
             *[bronze[n] for n in (*_TECHNICAL, "_loaded_at")],
             **{f"_text_{n}": bronze[n] for n in self.contract.columns},
         )
-        return raw.mutate(
-            **{n: self._value(raw[f"_text_{n}"], column, nulls) for n, column in self.contract.columns.items()}
+        tried = {n: engine.quick(raw[f"_text_{n}"], column) for n, column in self.contract.columns.items()}
+        first = raw.mutate(**{f"_quick_{n}": value for n, value in tried.items() if value is not None})
+        return first.select(
+            *[first[n] for n in raw.columns],
+            **{name: self._value(first, name, column) for name, column in self.contract.columns.items()},
         )
 
-    def _value(self, raw: ir.StringValue, column: Column, nulls: tuple[str, ...]) -> ir.Value:
-        match column.type:
-            case "string":
-                text = engine.text(raw, nulls)
-                return norm.normalised(text, self.standards[column.standard]) if column.standard else text
-            case "date":
-                return engine.day(raw, column.format or "iso")
-            case "timestamp":
-                return engine.instant(raw, column.format or "iso", column.zone or str(ZONE))
-            case _:
-                return getattr(engine, column.type)(raw)
+    def _value(self, rows: ir.Table, name: str, column: Column) -> ir.Value:
+        raw = rows[f"_text_{name}"]
+        if column.type != "string":
+            return engine.cast(raw, rows[f"_quick_{name}"] if f"_quick_{name}" in rows.columns else None, column)
+        text = engine.text(raw, self.contract.source.null)
+        return norm.normalised(text, self.standards[column.standard]) if column.standard else text
 
     def hashes(self, columns: tuple[str, ...]) -> ir.Table:
-        """A hash `h` of `columns` per row that has them all. Equal values have equal hashes; `repeated` sorts out chance."""
-        rows = self.typed.filter(_all_filled(self.typed, columns))
-        return rows.select(h=engine.key_hash([rows[name] for name in columns]))
+        """A hash `h` of `columns` per row. Equal values have equal hashes; `repeated` sorts out chance and nulls."""
+        rows = self.typed
+        return rows.select(h=engine.key_hash([self._comparable(rows, name) for name in columns]))
+
+    def _comparable(self, rows: ir.Table, name: str) -> ir.Value:
+        """What to compare a column's values by: their text, uncast, where equal instants are always written alike."""
+        column = self.contract.columns[name]
+        if column.type == "timestamp" and column.format and is_fixed_width(column.format):
+            raw = rows[f"_text_{name}"]
+            return (raw.length() == len(column.format)).ifelse(raw, engine.text(raw))
+        return rows[name]
 
     def repeated(self, bit: int, columns: tuple[str, ...]) -> ir.Table:
         """Row ids of every row but the first with the same `columns`, among rows that no other rule rejects.
@@ -178,7 +184,7 @@ class Plan:
         rows = self._judged(self.typed.mutate(_repeated=ibis.literal(0, "int64")))
         rows = rows.filter(_all_filled(rows, columns))
         repeats = ibis.table({"h": engine.HASH}, name="repeats")
-        hashed = rows.mutate(_h=engine.key_hash([rows[name] for name in columns]))
+        hashed = rows.mutate(_h=engine.key_hash([self._comparable(rows, name) for name in columns]))
         candidates = hashed.semi_join(repeats, hashed._h == repeats.h)
         sound = reduce(lambda a, b: a & b, [~self._hit(candidates, m) for m in range(self.masks)])
         kept = candidates.filter(sound) if self.row_rules[bit].level == "error" else candidates

@@ -32,7 +32,6 @@ _PROPERTIES = {
     "delta.dataSkippingNumIndexedCols": "32",
 }
 _WRITING: dict[str, Any] = {"compression": "ZSTD", "compression_level": 1, "max_row_group_size": 1 << 20}
-_SAMPLE = 4_096
 
 
 @dataclass(frozen=True)
@@ -220,8 +219,7 @@ def _writing(sample: pa.RecordBatch | None) -> WriterProperties:
 def _hardly_repeats(column: pa.Array) -> bool:
     if pa.types.is_dictionary(column.type) or pa.types.is_nested(column.type):
         return False
-    sample = column.slice(0, _SAMPLE)
-    return pc.count_distinct(sample, mode="only_valid").as_py() > (len(sample) - sample.null_count) // 2
+    return bool(pc.count_distinct(column, mode="only_valid").as_py() > (len(column) - column.null_count) // 2)
 
 
 class _Stream:
