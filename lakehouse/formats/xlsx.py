@@ -77,12 +77,13 @@ def _sheet(path: Path, name: str | None, where: str) -> tuple[CalamineSheet, Err
 def _filled(sheet: CalamineSheet, errors: Errors, skip: int) -> Iterator[Row]:
     """The rows behind `skip` that aren't empty, each up to its last filled cell."""
     failed = {row for row, _ in errors}
+    left = sheet.start[1] + 1 if sheet.start else 1  # rows come from the top on, columns from the first filled one
     for number, values in enumerate(sheet.iter_rows(), 1):
         if number <= skip:
             continue
         cells = [*map(_text, values)]
         if number in failed:
-            cells = [errors.get((number, position), cell) for position, cell in enumerate(cells, 1)]
+            cells = [errors.get((number, position), cell) for position, cell in enumerate(cells, left)]
         while cells and cells[-1] is None:
             cells.pop()
         if cells:

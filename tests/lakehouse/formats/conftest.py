@@ -32,7 +32,9 @@ def outcome(path: Path, contract: Contract, *, quoted: bool = True) -> Outcome:
     return Outcome(reading.names, rows, numbers, unparsable, reading.rows_in)
 
 
-def contract_of(columns: tuple[str, ...] = ("a", "b"), limits: dict[str, int] | None = None, **source: object) -> Contract:
+def contract_of(
+    columns: tuple[str, ...] = ("a", "b"), limits: dict[str, int] | None = None, **source: object
+) -> Contract:
     return Contract(
         department="d",
         dataset="t",
@@ -48,11 +50,16 @@ def contract_of(columns: tuple[str, ...] = ("a", "b"), limits: dict[str, int] | 
 
 @pytest.fixture
 def reads(tmp_path: Path) -> Callable[..., Outcome]:
-    """Write bytes under a name and read them: `reads(b"a,b\\n1,2", delimiter=";")`."""
+    """Write bytes under a name, or a list of them as pages, and read them: `reads(b"a,b\\n1,2", delimiter=";")`."""
 
-    def call(data: bytes, name: str = "x.csv", *, quoted: bool = True, **contract: object) -> Outcome:
+    def call(data: bytes | list[bytes], name: str = "x.csv", *, quoted: bool = True, **contract: object) -> Outcome:
         path = tmp_path / name
-        path.write_bytes(data)
+        if isinstance(data, bytes):
+            path.write_bytes(data)
+        else:
+            path.mkdir()
+            for number, page in enumerate(data, 1):
+                (path / f"{number:08}.json").write_bytes(page)
         return outcome(path, contract_of(**contract), quoted=quoted)
 
     return call

@@ -155,7 +155,11 @@ def test_wrong_delimiter_without_header(reads: Reads):
 
 @pytest.mark.parametrize(
     ("limit", "data"),
-    [({"rows": 2}, b"a,b\n" + b"1,2\n" * 3), ({"columns": 1}, b"a,b\n1,2\n"), ({"row_bytes": 9}, b"a,b\n12345,67890\n")],
+    [
+        ({"rows": 2}, b"a,b\n" + b"1,2\n" * 3),
+        ({"columns": 1}, b"a,b\n1,2\n"),
+        ({"row_bytes": 9}, b"a,b\n12345,67890\n"),
+    ],
 )
 def test_limits_are_named(reads: Reads, limit: dict[str, int], data: bytes):
     with pytest.raises(DeliveryUnreadable) as caught:
@@ -208,7 +212,9 @@ dialects = st.fixed_dictionaries(
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(table=tables, dialect=dialects, size=st.integers(1, 64), encoding=st.sampled_from(["utf-8", "gb18030", "utf-16"]))
+@given(
+    table=tables, dialect=dialects, size=st.integers(1, 64), encoding=st.sampled_from(["utf-8", "gb18030", "utf-16"])
+)
 def test_what_python_writes_reads_back_equal(
     reads: Reads, monkeypatch: pytest.MonkeyPatch, table: list[list[str]], dialect: dict, size: int, encoding: str
 ):
