@@ -26,11 +26,12 @@ Engine = Literal["embedded", "spark"]
 RETENTION = "interval 35 days"
 """How long replaced files and log entries are kept: any release within it can be read again."""
 
-_PROPERTIES = {
+PROPERTIES = {
     "delta.deletedFileRetentionDuration": RETENTION,
     "delta.logRetentionDuration": RETENTION,
     "delta.dataSkippingNumIndexedCols": "32",
 }
+"""Properties of every table, whichever engine creates it."""
 _WRITING: dict[str, Any] = {"compression": "ZSTD", "compression_level": 1, "max_row_group_size": 1 << 20}
 
 
@@ -133,7 +134,7 @@ class Table:
             return
         same = " AND ".join(f't."{name}" = s."{name}"' for name in key)
         newer = f's."{order}" > t."{order}" OR (t."{order}" IS NULL AND s."{order}" IS NOT NULL)'
-        with _lake_faults(self.path), self._lock():
+        with _lake_faults(self.path), self.lock():
             self.claim("embedded")
             merger = self.open().merge(
                 rows,
@@ -175,14 +176,14 @@ class Table:
         first = next(rest, None)
         stream = _Stream(schema, rest if first is None else chain([first], rest))
         new = not self.exists()
-        with _lake_faults(self.path), self._lock():
+        with _lake_faults(self.path), self.lock():
             self.claim("embedded")
             try:
                 write_deltalake(
                     str(self.path),
                     stream.reader,
                     description="engine=embedded" if new else None,
-                    configuration=_PROPERTIES if new else None,
+                    configuration=PROPERTIES if new else None,
                     commit_properties=commit.properties(),
                     writer_properties=_writing(first),
                     **options,
@@ -193,8 +194,8 @@ class Table:
                 raise
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """A lock that dies with the process: embedded writers of one table take turns."""
+    def lock(self) -> Iterator[None]:
+        """A lock that dies with the process: writers of one table take turns."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(self.path, os.O_RDONLY)
         try:
