@@ -44,18 +44,26 @@ def fetch(
     Raises SourceUnavailable when it can't be reached after several attempts or takes longer than the limit,
     SourceRefused when it says no, DeliveryUnreadable above the limits.
     """
-    uri = httpx.URL(source.uri.replace("{day}", day.isoformat()))
+    uri = _address(source, day)
     where = f"{contract.name} {uri.copy_with(userinfo=b'', query=None)}"
     if uri.scheme not in ("http", "https"):
         raise ContractError(f"'{uri.scheme}' is not http or https", where=where, hint="change 'uri' in 'source'")
     name = PurePosixPath(uri.path).name or contract.dataset
-    with _client(source, where) as client:
+    with _client(source, uri, where) as client:
         api = _Api(client, contract, source, where)
         known = dict(takewhile(lambda page: page[1], ((url, previous.get(url, "")) for url in _urls(uri, source))))
         if known and all(api.unchanged(url, tag) for url, tag in known.items()):
             yield Received(into, name, 0, "", None, True, known, unchanged=True)
         else:
             yield _whole(api, uri, source, place(name, into), name)
+
+
+def _address(source: HttpSource, day: date) -> httpx.URL:
+    """The URI of the day; one that begins with `/` lies on the connection's host."""
+    uri = httpx.URL(source.uri.replace("{day}", day.isoformat()))
+    if uri.is_absolute_url or not source.connection:
+        return uri
+    return httpx.URL(connection_uri(source.connection)).copy_with(userinfo=b"").join(uri)
 
 
 def _urls(uri: httpx.URL, source: HttpSource) -> Iterator[str]:
@@ -100,10 +108,10 @@ def _is_last(body: bytes, source: HttpSource) -> bool:
 
 
 @contextmanager
-def _client(source: HttpSource, where: str) -> Iterator[httpx.Client]:
+def _client(source: HttpSource, uri: httpx.URL, where: str) -> Iterator[httpx.Client]:
     """A client with the connection's credentials: log-in and password, or a password alone as bearer token."""
     secret = urlsplit(connection_uri(source.connection)) if source.connection else urlsplit("")
-    if secret.hostname and secret.hostname != urlsplit(source.uri).hostname:
+    if secret.hostname and secret.hostname != uri.host:
         raise SourceRefused(
             f"connection '{source.connection}' belongs to another host",
             where=where,
