@@ -20,7 +20,7 @@ _NOBODY = np.array([], int)
 
 
 def replace(table: pa.Table, column: str, rows: np.ndarray, values: object) -> pa.Table:
-    """The table with new values in some rows of a column. A text in a column of numbers makes it a column of text."""
+    """The table with new values in some rows (ascending) of a column. A text among numbers makes it a column of text."""
     old = table[column].combine_chunks()
     new = np.broadcast_to(np.asarray(values, object), len(rows)).tolist()
     if any(isinstance(value, str) for value in new):
@@ -145,12 +145,10 @@ def run_backwards(table: pa.Table, rng: Random, rows: int, *, by: str, at: str, 
             pairs.append((last[group], place))
         last[group] = place
     chosen = _apart(rng.permutation(len(pairs)), pairs, rows)
-    first, second = np.array(chosen).T
     for one, other in chosen:
         instants[one], instants[other] = instants[other], instants[one]
-    for hit in (first, second):
-        table = replace(table, at, hit, [instants[place] for place in hit])
-    return table, np.sort(second)
+    moved = np.sort(np.array(chosen).ravel())
+    return replace(table, at, moved, [instants[place] for place in moved]), np.sort([other for _, other in chosen])
 
 
 def _apart(order: np.ndarray, pairs: list[tuple[int, int]], rows: int) -> list[tuple[int, int]]:

@@ -148,7 +148,7 @@ def _reported(found: Found, arrivals: pa.Table) -> Iterator[Finding]:
         events[row["dataset"], row["day"]].append(row)
     for (dataset, day), told in events.items():
         yield from (Finding(dataset, day, "arrival", outcome) for outcome in _outcomes(told, due.get((dataset, day))))
-        lost = {row["name"]: row["unparsable"] for row in told if row["unparsable"]}
+        lost = {row["name"]: row["unparsable"] for row in told if row["name"] and row["unparsable"]}
         yield from (Finding(dataset, day, "unparsable", f"{name} {count}") for name, count in lost.items())
 
 

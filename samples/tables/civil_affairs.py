@@ -42,7 +42,7 @@ def elder_care(city: City, day: date) -> pa.Table:
         "allowance_yuan": pa.array(fixed.integers(1, 30, n) * 100, mask=(care == "居家") & (fixed.random(n) < 0.3)),
         "lives_alone": fixed.choice(["true", "false"], n),
         "updated_at": draw.text(draw.moments(rng, day, n), zone="+08:00"),
-    }).take(changed)  # fmt: skip
+    }).take(changed).sort_by("person_id")  # fmt: skip
 
 
 def welfare_payments(city: City, day: date) -> pa.Table:
