@@ -188,7 +188,7 @@ def _what_came(deliveries: Sequence[Delivery]) -> Came:
 
 
 def _is_usable(days: Mapping[date, Sequence[Delivery]], broken: set[date]) -> bool | None:
-    """Whether one day's slice can be used: all its deliveries reconcile and it broke no `fail` rule (None: unknown yet)."""
+    """Whether one day's slice can be used: it reconciles and broke no `fail` rule. None: not known yet."""
     verdicts: list[bool | None] = []
     for day, deliveries in days.items():
         opened = [delivery for delivery in deliveries if delivery.loaded]

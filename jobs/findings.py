@@ -97,26 +97,28 @@ def _no_version(item: Item, tallies: Sequence[Tally], gain: float) -> Finding:
 
 
 def _late(item: Item, weights: Weights, per_delivery: float) -> Iterator[Finding]:
-    lost = [(a, 1 - points) for a in item.arrivals if (points := a.points(weights)) is not None]
-    late = [arrival for arrival, loss in lost if loss > 0]
-    if late:
-        words = wording().deliveries["late"]
-        yield Finding(
-            "timeliness",
-            item.contract.dataset,
-            title(item.contract),
-            "",
-            words.name,
-            words.advice,
-            wording().pillars["timeliness"],
-            len(late),
-            len(lost),
-            late[-1].day,
-            1,
-            late[-1].reason,
-            (),
-            per_delivery * sum(loss for _, loss in lost),
-        )
+    """One finding for each way in which deliveries lost points: late, unchanged, unreadable, not delivered."""
+    judged = [(a, 1 - points) for a in item.arrivals if (points := a.points(weights)) is not None]
+    for came, words in wording().deliveries.items():
+        lost = [(arrival, loss) for arrival, loss in judged if loss > 0 and arrival.came == came]
+        if lost:
+            last = lost[-1][0]
+            yield Finding(
+                "timeliness",
+                item.contract.dataset,
+                title(item.contract),
+                "",
+                words.name,
+                words.advice,
+                wording().pillars["timeliness"],
+                len(lost),
+                len(judged),
+                last.day,
+                1,
+                last.reason,
+                (),
+                per_delivery * sum(loss for _, loss in lost),
+            )
 
 
 def _broken_checks(

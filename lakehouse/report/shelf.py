@@ -33,9 +33,14 @@ def replace_folder(folder: Path, files: Iterable[tuple[str, str]]) -> None:
 
 
 def _swap(fresh: Path, folder: Path) -> None:
-    """A folder can't be renamed onto a full one: the old one steps aside into the fresh one's place to be removed."""
+    """A folder can't be renamed onto a full one: the old one steps aside, and back if the fresh one can't come."""
     old = fresh.with_name(f"{fresh.name}-old")
     if folder.exists():
         os.rename(folder, old)
-    os.rename(fresh, folder)
+    try:
+        os.rename(fresh, folder)
+    except OSError:
+        if old.exists():
+            os.rename(old, folder)
+        raise
     shutil.rmtree(old, ignore_errors=True)

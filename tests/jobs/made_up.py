@@ -123,6 +123,45 @@ def released(ops: Ops, day: date, *, revision: int = 1, hour: float = 9) -> None
 
 # --- a whole city to look at ---
 
+TITLES = {
+    "firms": "企业登记",
+    "inspections": "监督检查",
+    "licences": "经营许可",
+    "complaints": "投诉举报",
+    "hazmat_gps": "危化品车辆定位",
+    "hazmat_vehicles": "危化品车辆",
+    "waybills": "电子运单",
+    "bus_trips": "公交班次",
+    "sites": "重点场所",
+    "incidents": "突发事件",
+    "stores": "应急物资",
+    "air_hourly": "空气质量小时值",
+    "water_quality": "水质监测",
+    "discharges": "排污口",
+    "levels": "水位",
+    "pressure": "管网压力",
+    "plants": "水厂台账",
+    "rainfall": "雨量",
+    "rentals": "租赁备案",
+    "buildings": "房屋楼栋",
+    "permits": "施工许可",
+    "clinics": "医疗机构",
+    "beds": "床位",
+    "addresses": "标准地址",
+    "care_homes": "养老机构",
+    "marriages": "婚姻登记",
+    "muck_trucks": "渣土车定位",
+    "cases": "城管案件",
+    "street_lights": "路灯",
+    "vehicles": "机动车",
+    "drivers": "驾驶人",
+    "residence_permits": "居住证",
+    "alarms": "接处警",
+    "tickets": "热线工单",
+    "topics": "热线话题",
+    "forecast": "天气预报",
+    "stations": "气象站",
+}
 DEPARTMENTS = [
     (
         "market_supervision",
@@ -163,8 +202,8 @@ def whole_city(home: Path, days: int = 7) -> tuple[Ops, Catalog]:
     ops = Ops(home)
     register = [Department(id=id_, zh=zh, en=en, contact=f"data@{id_}.example") for id_, zh, en, _, _ in DEPARTMENTS]
     contracts = [
-        contract(id_, name, title=f"{zh[:2]}数据 {name} · {name.replace('_', ' ')}", arrives=_arrives(name))
-        for id_, zh, _, _, names in DEPARTMENTS
+        contract(id_, name, title=f"{TITLES[name]} · {name.replace('_', ' ')}", arrives=_arrives(name))
+        for id_, _, _, _, names in DEPARTMENTS
         for name in names
     ]
     city = catalog(contracts, register)
@@ -192,12 +231,18 @@ def _arrives(dataset: str) -> dict[str, str]:
 def _one_delivery(ops: Ops, dice: random.Random, c: Contract, number: int, day: date, skill: float | None) -> None:
     if skill is None or (c.dataset == "marriages") or (c.dataset == "permits" and dice.random() < 0.5):
         if skill is not None:
-            delivered(ops, c, day, event="missing", reason="nothing matched inbox/civil_affairs/marriages/*.csv")
+            delivered(
+                ops, c, day, event="missing", reason=f"nothing matches inbox/{c.department}/{c.dataset}/{day}/*.csv"
+            )
         return
     luck = dice.random()
     if luck > skill + 0.15:
         event = dice.choice(["missing", "unchanged", "refused"])
-        delivered(ops, c, day, event=event, reason="line 3: 4 fields, 6 are declared" if event == "refused" else None)
+        reasons = {
+            "refused": "line 3: 4 fields, 6 are declared",
+            "missing": f"nothing matches inbox/{c.dataset}/{day}/*.csv",
+        }
+        delivered(ops, c, day, event=event, reason=reasons.get(event))
         return
     rows = dice.randint(200, 200_000) * (40 if c.dataset == "hazmat_gps" else 1)
     lost = int(rows * (1 - skill) * 0.1)

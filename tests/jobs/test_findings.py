@@ -61,6 +61,28 @@ def test_the_largest_gain_comes_first(ops):
     assert listed[2].gain == pytest.approx(30 / 2 / 5 / 2)
 
 
+def test_each_way_of_losing_time_has_its_own_name(ops):
+    days = [DAY + timedelta(days=n) for n in range(5)]
+    for day, told in zip(
+        days,
+        ({}, {"received_at": at(days[1], 7)}, {"event": "unchanged"}, {"event": "refused"}, {"event": "missing"}),
+        strict=True,
+    ):
+        delivered(ops, FIRMS, day, **told)
+        released(ops, day, hour=24 * 9)
+    ops.flush("test")
+    city = catalog([FIRMS])
+    assessment = assess(Books.read(ops, city, days[-1]), city, read_weights(city.path))
+    listed = findings(assessment.items, assessment.tallies, {}, assessment.weights)
+    words = wording().deliveries
+    assert {(f.name, f.failed, f.evaluated, f.day) for f in listed} == {
+        (words["content"].name, 1, 5, days[1]),
+        (words["unchanged"].name, 1, 5, days[2]),
+        (words["refused"].name, 1, 5, days[3]),
+        (words["nothing"].name, 1, 5, days[4]),
+    }
+
+
 def test_nothing_wrong_nothing_found(ops):
     delivered(ops, FIRMS, DAY)
     checked(ops, FIRMS, DAY, "id.required", 100, 100)
