@@ -5,18 +5,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
-from pathlib import Path
 
 import duckdb
-import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-from ibis.common.exceptions import IbisError
 
 from expectations.catalog import Catalog
-from expectations.plan import Plan, Rule
+from expectations.plan import Plan
+from jobs import results
 from jobs.department import Outcome, each_dataset
+from jobs.judge import judged
 from jobs.split import Split, quarantine_schema, silver_schema
 from lakehouse.contract import Contract
 from lakehouse.engine import embedded as engine
@@ -87,16 +84,16 @@ def _clean(run: Run, catalog: Catalog, contract: Contract, books: Books) -> Outc
     plan = Plan(contract, catalog.standards, run.day, books.history.get(where, ()))
     bronze = run.table("bronze", contract.table)
     with engine.session(run.settings) as connection:
-        _open_slice(connection, catalog, plan, bronze.files(run.day), arrived)
-        split = Split(run, plan, catalog.layers, {d.id: (d.loaded, d.unparsable) for d in arrived})
-        split.tables(_measure_tables(connection, plan))
-        split.header(arrived)
-        repeats = _find_repeats(connection, plan)
+        deliveries, names = [d.id for d in arrived], sorted({d.name for d in arrived})
+        engine.read_slice(connection, "bronze", bronze.files(run.day), deliveries=deliveries, names=names)
+        split = Split(plan, catalog.layers, run.staging)
+        rows = judged(connection, catalog.path, plan, split, arrived)
         try:
-            _write(run, plan, split, engine.run(connection, plan.rows(repeats=repeats)))
+            _write(run, plan, split, rows)
         except SliceRefused:
             _quarantine_whole(run, plan, split, connection)
-    split.note_results()
+    results.note(run, contract, split.results(), split.failing)
+    _note_fates(run, contract, split, arrived)
     writes = {
         f"{layer}.{contract.table}": run.table(layer, contract.table).version() for layer in ("silver", "quarantine")
     }
@@ -117,58 +114,25 @@ def _fingerprint(contract: Contract, arrived: tuple[Arrived, ...]) -> str:
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]
 
 
-def _open_slice(
-    connection: duckdb.DuckDBPyConnection, catalog: Catalog, plan: Plan, files: list[str], arrived: tuple[Arrived, ...]
-) -> None:
-    """The views the plan reads: `bronze` (the slice's own deliveries only) and the code lists of its standards."""
-    engine.read_slice(
-        connection, "bronze", files, deliveries=[d.id for d in arrived], names=sorted({d.name for d in arrived})
-    )
-    for standard in set(plan.code_lists.values()):
-        connection.register(
-            f"codes_{standard}", codes(catalog.path / "standards" / str(plan.standards[standard].codes), plan.day)
+def _note_fates(run: Run, contract: Contract, split: Split, arrived: tuple[Arrived, ...]) -> None:
+    """Where the rows of each delivery went: what came in = accepted + quarantined + unparsable."""
+    for delivery in arrived:
+        quarantined = split.quarantined_of(delivery.id)
+        run.ops.note(
+            "deliveries",
+            at=run.now,
+            run_id=run.id,
+            department=contract.department,
+            dataset=contract.dataset,
+            day=run.day,
+            event="cleaned",
+            delivery_id=delivery.id,
+            rows_in=delivery.loaded + delivery.unparsable,
+            loaded=delivery.loaded,
+            unparsable=delivery.unparsable,
+            accepted=delivery.loaded - quarantined,
+            quarantined=quarantined,
         )
-
-
-@cache
-def codes(path: Path, day: date) -> pa.Table:
-    """The codes of a closed list that are valid on `day`: column `code`, and `valid_from`, `valid_to` where the list has them."""
-    kinds = {"code": pa.string(), "valid_from": pa.date32(), "valid_to": pa.date32()}
-    table = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=kinds, strings_can_be_null=True))
-    today = pa.scalar(day, pa.date32())
-    for name, late in (("valid_from", pa.compute.greater), ("valid_to", pa.compute.less)):
-        if name in table.column_names:
-            table = table.filter(pa.compute.invert(pa.compute.fill_null(late(table[name], today), False)))
-    return table.group_by("code").aggregate([]).select(["code"])
-
-
-def _measure_tables(connection: duckdb.DuckDBPyConnection, plan: Plan) -> dict[int, dict[str, object]] | None:
-    """Counts of the table rules by their place in the plan; None when they could not be computed: the rules are unknown then."""
-    try:
-        query = plan.tables()
-        rows = [] if query is None else engine.run(connection, query).read_all().to_pylist()
-    except (duckdb.Error, IbisError):
-        return None
-    return {row["rule"]: row for row in rows}
-
-
-def _find_repeats(connection: duckdb.DuckDBPyConnection, plan: Plan) -> bool:
-    """Fill the view `repeated` with the rows that break a unique rule. Says whether there are any."""
-    found: list[pa.Table] = []
-    for bit, columns in plan.unique_sets:
-        repeats = engine.repeated_values(engine.run(connection, plan.hashes(columns)))
-        if len(repeats):
-            connection.register("repeats", pa.table({"h": repeats}))
-            found.append(engine.run(connection, plan.repeated(bit, columns)).read_all())
-    if not any(table.num_rows for table in found):
-        return False
-    ids = ["_delivery_id", "_source_file", "_source_row"]
-    plain = [table.select([*ids, "bit"]).cast(pa.schema([(n, pa.string()) for n in ids[:2]] + [(ids[2], pa.int64()), ("bit", pa.int64())]))
-             for table in found]  # fmt: skip
-    connection.register(
-        "repeated", pa.concat_tables(plain).group_by(ids).aggregate([("bit", "sum")]).rename_columns([*ids, "bits"])
-    )
-    return True
 
 
 def _write(run: Run, plan: Plan, split: Split, rows: pa.RecordBatchReader) -> None:
@@ -199,8 +163,3 @@ def _quarantine_whole(run: Run, plan: Plan, split: Split, connection: duckdb.Duc
     broken = [rule.id for rule in split.broken()]
     query = engine.everything(connection, "bronze")
     _write_quarantine(run, contract, split.refused_batches(query, broken), any_rows=True)
-
-
-def refusing(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-    """The rules whose breach keeps the slice from being served."""
-    return tuple(rule for rule in rules if rule.level == "fail")

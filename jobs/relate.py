@@ -11,8 +11,9 @@ from ibis.common.exceptions import IbisError
 from expectations.catalog import Catalog
 from expectations.checks.relations import Relation, agreeing, referenced
 from expectations.plan import Rule, rules
+from jobs import results
 from jobs.department import Outcome
-from jobs.results import Result, failing_key
+from jobs.results import Failing, Result
 from jobs.split import MOST_FAILING_KEYS
 from lakehouse.contract import Contract
 from lakehouse.engine import embedded as engine
@@ -44,7 +45,9 @@ def relate(run: Run, catalog: Catalog) -> Outcome:
         return Outcome("unchanged", fingerprint=fingerprint)
     with engine.session(run.settings) as connection:
         for question in questions:
-            _note(run, question, *_judged(run, connection, question))
+            result, broken = _judged(run, connection, question)
+            failing = [Failing.of(question.contract, result.rule.id, row) for row in broken]
+            results.note(run, question.contract, [result], failing)
     tables = {q.contract.table for q in questions} | {q.other.table for q in questions}
     reads = {f"silver.{table}": run.table("silver", table).version() for table in sorted(tables)}
     return Outcome("succeeded", fingerprint=fingerprint, reads=json.dumps(reads))
@@ -120,17 +123,3 @@ def _files(run: Run, contract: Contract, *, slice_only: bool = False) -> list[st
 def _open(connection: duckdb.DuckDBPyConnection, name: str, run: Run, contract: Contract, *, slice_only: bool) -> None:
     day = run.day if slice_only and contract.load == "upsert" else None
     engine.read(connection, name, _files(run, contract, slice_only=slice_only), day)
-
-
-def _note(run: Run, question: Question, result: Result, broken: list[dict[str, object]]) -> None:
-    contract = question.contract
-    where = {
-        "at": run.now,
-        "run_id": run.id,
-        "department": contract.department,
-        "dataset": contract.dataset,
-        "day": run.day,
-    }
-    run.ops.note("results", **where, contract=contract.fingerprint, **result.row())
-    for row in broken:
-        run.ops.note("failing_keys", **failing_key(run, contract, result.rule.id, row))

@@ -1,6 +1,6 @@
 """What a check found in a slice, as the books keep it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -59,18 +59,34 @@ class Result:
         }
 
 
-def failing_key(run: Run, contract: Contract, check_id: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `ops.failing_keys`: where a clerk finds the failing row, its key masked."""
-    sensitive = frozenset(name for name, column in contract.columns.items() if column.class_ == "sensitive")
-    return {
+@dataclass(frozen=True)
+class Failing:
+    """One row that breaks a rule: where a clerk finds it, its key masked."""
+
+    check_id: str
+    delivery_id: str
+    source_file: str
+    source_row: int
+    key: str
+
+    @classmethod
+    def of(cls, contract: Contract, check_id: str, row: Mapping[str, Any]) -> "Failing":
+        """The row of `contract` that breaks `check_id`."""
+        sensitive = frozenset(name for name, column in contract.columns.items() if column.class_ == "sensitive")
+        key = masked_key(contract, row, sensitive)
+        return cls(check_id, row["_delivery_id"], row["_source_file"], row["_source_row"], key)
+
+
+def note(run: Run, contract: Contract, results: Iterable[Result], failing: Iterable[Failing]) -> None:
+    """Write the outcome of checks into the books, with rows to look at."""
+    where = {
         "at": run.now,
         "run_id": run.id,
         "department": contract.department,
         "dataset": contract.dataset,
         "day": run.day,
-        "check_id": check_id,
-        "delivery_id": row["_delivery_id"],
-        "source_file": row["_source_file"],
-        "source_row": row["_source_row"],
-        "key": masked_key(contract, row, sensitive),
     }
+    for result in results:
+        run.ops.note("results", **where, contract=contract.fingerprint, **result.row())
+    for row in failing:
+        run.ops.note("failing_keys", **where, **vars(row))

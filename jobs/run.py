@@ -18,7 +18,9 @@ from lakehouse.settings import Settings, clock
 _log = structlog.get_logger()
 
 
-def run(step: str, day: date, department: str | None = None, *, dataset: str | None = None, forced: bool = False) -> None:
+def run(
+    step: str, day: date, department: str | None = None, *, dataset: str | None = None, forced: bool = False
+) -> None:
     """Run `step` for `day`; a department step needs the `department`. Raises what failed, after it is recorded.
 
     `dataset` (`department.dataset`) runs a department step for that one only; `forced` repeats what is done already.

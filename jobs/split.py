@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,10 +14,9 @@ import pyarrow.compute as pc
 
 from expectations.checks import REGISTRY
 from expectations.plan import BITS, Plan, Rule
-from jobs.results import Count, Result, failing_key
+from jobs.results import Count, Failing, Result
 from lakehouse.contract import Contract
 from lakehouse.errors import SliceRefused
-from lakehouse.runs import Run
 from lakehouse.spool import Spool
 
 MOST_FAILING_KEYS = 1_000
@@ -45,8 +45,11 @@ _DAY = [("_day", pa.date32())]
 class Header(Protocol):
     """How a delivery's header differs from the contract."""
 
-    undeclared: tuple[str, ...]
-    missing: tuple[str, ...]
+    @property
+    def undeclared(self) -> tuple[str, ...]: ...
+
+    @property
+    def missing(self) -> tuple[str, ...]: ...
 
 
 def silver_schema(contract: Contract) -> pa.Schema:
@@ -65,16 +68,19 @@ def quarantine_schema(contract: Contract) -> pa.Schema:
 
 
 class Split:
-    """One pass over a slice. `accepted_batches` drives it; the counts are complete when it is exhausted."""
+    """One pass over a slice. `accepted_batches` drives it; the counts are complete when it is exhausted.
 
-    def __init__(self, run: Run, plan: Plan, layers: Path, deliveries: Mapping[str, tuple[int, int]]) -> None:
-        self._run, self._plan, self._contract = run, plan, plan.contract
-        self._layers, self._deliveries = layers, deliveries
+    Rejected rows wait in `folder`; `failing` holds the first failing rows of each rule.
+    """
+
+    def __init__(self, plan: Plan, layers: Path, folder: Path) -> None:
+        self._plan, self._contract, self._layers = plan, plan.contract, layers
         self._counts = {rule.id: Count() for rule in (*plan.row_rules, *plan.point_rules)}
         self._results: list[Result] = []
-        self._rejected = Spool(run.staging / f"{plan.contract.table}.rejected.arrow", quarantine_schema(plan.contract))
+        self._rejected = Spool(folder / f"{plan.contract.table}.rejected.arrow", quarantine_schema(plan.contract))
         self._by_delivery: Counter[str] = Counter()
         self._kept_keys: Counter[str] = Counter()
+        self.failing: list[Failing] = []
         self.rows = self.accepted = self.quarantined = 0
 
     def tables(self, measured: Mapping[int, Mapping[str, Any]] | None) -> None:
@@ -115,7 +121,7 @@ class Split:
             yield self._silver(batch, placed, flags, schema)
         if broken := self.broken():
             said = "; ".join(f"{rule.id}" for rule in broken)
-            raise SliceRefused(f"broken: {said}", where=f"{self._contract.name} {self._run.day}")
+            raise SliceRefused(f"broken: {said}", where=f"{self._contract.name} {self._plan.day}")
 
     def rejected_batches(self) -> Iterator[pa.RecordBatch]:
         """The rows set aside, as quarantine takes them."""
@@ -130,40 +136,18 @@ class Split:
             self._by_delivery.update(_counted(batch.column("_delivery_id")))
             errors = pa.array([broken], _NAMES).take(pa.array(np.zeros(count, np.int64)))
             given = {name: batch.column(name) for name in schema.names if name in batch.schema.names}
-            yield _batch({**given, "_errors": errors, "_day": _repeat_day(self._run, count)}, schema)
+            yield _batch({**given, "_errors": errors, "_day": _repeat(self._plan.day, count)}, schema)
 
     def broken(self) -> list[Rule]:
         """The `fail:` rules that the slice breaks."""
-        return [
-            result.rule for result in self._all_results() if result.rule.level == "fail" and result.status == "failed"
-        ]
+        return [result.rule for result in self.results() if result.rule.level == "fail" and result.status == "failed"]
 
-    def note_results(self) -> None:
-        """Write results and, per delivery, where its rows went into the books."""
-        run, contract = self._run, self._contract
-        where = {
-            "at": run.now,
-            "run_id": run.id,
-            "department": contract.department,
-            "dataset": contract.dataset,
-            "day": run.day,
-        }
-        for result in self._all_results():
-            run.ops.note("results", **where, contract=contract.fingerprint, **result.row())
-        for delivery, (loaded, unparsable) in self._deliveries.items():
-            quarantined = self._by_delivery[delivery]
-            fates = {"rows_in": loaded + unparsable, "accepted": loaded - quarantined, "quarantined": quarantined}
-            run.ops.note(
-                "deliveries",
-                **where,
-                event="cleaned",
-                delivery_id=delivery,
-                loaded=loaded,
-                unparsable=unparsable,
-                **fates,
-            )
+    def quarantined_of(self, delivery: str) -> int:
+        """How many rows of a delivery went to quarantine."""
+        return self._by_delivery[delivery]
 
-    def _all_results(self) -> list[Result]:
+    def results(self) -> list[Result]:
+        """The outcome of every rule: header, tables, rows, positions."""
         judged = (*self._plan.row_rules, *self._plan.point_rules)
         counted = [Result.of(rule, self._counts[rule.id].evaluated, self._counts[rule.id].passed) for rule in judged]
         return [*self._results, *counted]
@@ -213,7 +197,7 @@ class Split:
             return
         self._kept_keys[rule.id] += min(room, len(broken))
         for row in batch.take(pa.array(broken[:room])).to_pylist():
-            self._run.ops.note("failing_keys", **failing_key(self._run, self._contract, rule.id, row))
+            self.failing.append(Failing.of(self._contract, rule.id, row))
 
     def _set_aside(self, batch: pa.RecordBatch) -> None:
         self.quarantined += batch.num_rows
@@ -223,7 +207,7 @@ class Split:
         same = {
             name: batch.column(name) for name in ("_extra", "_delivery_id", "_source_file", "_source_row", "_loaded_at")
         }
-        columns = {**texts, **same, "_errors": errors, "_day": _repeat_day(self._run, batch.num_rows)}
+        columns = {**texts, **same, "_errors": errors, "_day": _repeat(self._plan.day, batch.num_rows)}
         self._rejected.append(_batch(columns, quarantine_schema(self._contract)))
 
     def _silver(
@@ -233,7 +217,7 @@ class Split:
         added = {
             "_raw": self._raw(batch),
             "_warnings": self._broken_names(batch, flags, levels=("warn", "fail")),
-            "_day": _repeat_day(self._run, batch.num_rows),
+            "_day": _repeat(self._plan.day, batch.num_rows),
         }
         return _batch({**given, **placed, **added}, schema)
 
@@ -297,8 +281,8 @@ def _counted(column: pa.Array) -> dict[str, int]:
     return {entry["values"]: entry["counts"] for entry in pc.value_counts(plain).to_pylist()}
 
 
-def _repeat_day(run: Run, count: int) -> pa.Array:
-    return pa.repeat(pa.scalar(run.day, pa.date32()), count)
+def _repeat(day: date, count: int) -> pa.Array:
+    return pa.repeat(pa.scalar(day, pa.date32()), count)
 
 
 def _batch(columns: Mapping[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:
