@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import reduce
 
 import numpy as np
@@ -51,10 +52,7 @@ def load(run: Run, contract: Contract, delivery: Delivery) -> Loaded:
 
     Raises DeliveryUnreadable when it isn't what the contract says (nothing is written then), LakeError when the lake can't.
     """
-    reading = read(delivery.path, contract, quoted=delivery.quoted)
-    done = Loaded(undeclared=_undeclared(reading, contract), missing=_missing(reading, contract))
-    _refuse_drift(contract, delivery, done)
-    batches = _bronze(run, contract, delivery, reading, done)
+    reading, done, batches = arriving(contract, delivery, run.now)
     table = run.table("bronze", contract.table)
     if not table.append_once(bronze_schema(contract), batches, Commit(run.id, transaction=delivery.id)):
         for _ in batches:  # in bronze since an earlier run that was cut off before its books: count again
@@ -71,6 +69,17 @@ def load(run: Run, contract: Contract, delivery: Delivery) -> Loaded:
         run.table("bronze", "unparsable").append_once(_UNPARSABLE, lost, Commit(run.id, transaction=delivery.id))
     done.content_hash = f"{done.hash_sum % (1 << 64):016x}" if _hashes_rows(contract) else delivery.sha256
     return done
+
+
+def arriving(contract: Contract, delivery: Delivery, at: datetime) -> tuple[Reading, Loaded, Iterator[pa.RecordBatch]]:
+    """The delivery on its way to bronze, read `at` an instant. Counts are complete when the batches are exhausted.
+
+    Raises DeliveryUnreadable when it isn't what the contract says, from the batches too.
+    """
+    reading = read(delivery.path, contract, quoted=delivery.quoted)
+    done = Loaded(undeclared=_undeclared(reading, contract), missing=_missing(reading, contract))
+    _refuse_drift(contract, delivery, done)
+    return reading, done, _bronze(contract, delivery, reading, done, at)
 
 
 def bronze_schema(contract: Contract) -> pa.Schema:
@@ -96,7 +105,7 @@ def _hashes_rows(contract: Contract) -> bool:
 
 
 def _bronze(
-    run: Run, contract: Contract, delivery: Delivery, reading: Reading, done: Loaded
+    contract: Contract, delivery: Delivery, reading: Reading, done: Loaded, at: datetime
 ) -> Iterator[pa.RecordBatch]:
     schema = bronze_schema(contract)
     for batch in reading.batches:
@@ -112,7 +121,7 @@ def _bronze(
         yield pa.RecordBatch.from_arrays(
             [
                 *columns, extra, _constant(delivery.id, count), _constant(delivery.name, count), batch.column("_source_row"),
-                *hashes, _repeat(run.now, _INSTANT, count), _repeat(delivery.day, pa.date32(), count),
+                *hashes, _repeat(at, _INSTANT, count), _repeat(delivery.day, pa.date32(), count),
             ],
             schema=schema,
         )  # fmt: skip
