@@ -47,14 +47,10 @@ class _Parser:
         kept[block.broken] = False
         reasons = dict.fromkeys(block.broken.tolist(), "a quote is not closed, or text follows it")
         undecodable: list[int] = []
-        try:
-            columns, misfits = self._columns(block.only(kept))
-        except pa.ArrowInvalid:
+        if not encoding.is_utf8(block.only(kept)):
             undecodable = [int(at) for at in np.flatnonzero(kept) if not encoding.is_utf8(block[at])]
-            if not undecodable:
-                raise
             kept[undecodable] = False
-            columns, misfits = self._columns(block.only(kept))
+        columns, misfits = self._columns(block.only(kept))
         at = np.flatnonzero(kept)
         reasons |= dict.fromkeys(undecodable, f"bytes not valid {self.encoding}")
         reasons |= {int(at[misfit]): reason for misfit, reason in misfits.items()}
@@ -83,9 +79,7 @@ class _Parser:
                 invalid_row_handler=skip,
             ),
             pc.ConvertOptions(
-                column_types=dict.fromkeys(self.names, pa.string()),
-                strings_can_be_null=False,
-                check_utf8=not text.isascii(),
+                column_types=dict.fromkeys(self.names, pa.string()), strings_can_be_null=False, check_utf8=False
             ),
         )
         return [column.combine_chunks() for column in table.columns], misfits

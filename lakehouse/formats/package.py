@@ -49,12 +49,12 @@ def inspect(path: Path, where: str) -> None:
 
 
 def cell_errors(path: Path, sheet: str) -> dict[tuple[int, int], str]:
-    """The error cells of a sheet, like `#DIV/0!`, by row and column from 1; none where its entry isn't named."""
-    with ZipFile(path) as package:
-        try:
+    """The error cells of a sheet, like `#DIV/0!`, by row and column from 1; none for an .xls or a lost entry."""
+    try:
+        with ZipFile(path) as package:
             xml = package.read(_entry(package, sheet))
-        except (KeyError, ParseError, DefusedXmlException, StopIteration):
-            return {}
+    except (BadZipFile, KeyError, ParseError, DefusedXmlException, StopIteration):
+        return {}
     if b't="e"' not in xml and b"t='e'" not in xml:
         return {}
     return {(int(row), _position(column)): text.decode() for column, row, text in _ERROR.findall(xml)}

@@ -48,6 +48,8 @@ def _batches(reading: Reading, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]
             numbers = pa.array(range(row, row + len(batch)), pa.int64())
             yield with_rows([text(column) for column in batch.columns], reading.names, numbers)
             row += len(batch)
+        if row - 1 != file.metadata.num_rows:
+            raise pa.ArrowInvalid(f"{row - 1} rows found, {file.metadata.num_rows} announced")
     except (pa.ArrowException, OSError) as error:
         raise _damaged(error, reading.where) from error
 

@@ -109,6 +109,12 @@ def test_a_wrong_encoding_is_named_with_the_right_one(reads: Reads, written: str
     assert f"encoding: {written}" in caught.value.hint
 
 
+def test_undecodable_bytes_in_a_record_with_too_many_fields(reads: Reads):
+    got = reads(b"a,b\n1,2\n\xff,1,2\n3,4\n")
+    assert got.rows == [("1", "2"), ("3", "4")]
+    assert [(u.source_row, u.raw) for u in got.unparsable] == [(3, "\\xff,1,2")]
+
+
 def test_most_records_undecodable_is_a_wrong_encoding(reads: Reads):
     with pytest.raises(DeliveryUnreadable, match="look like gb18030"):
         reads(b"a,b\n" + "南通,如皋\n".encode("gb18030") * 9 + b"x,y\n")

@@ -7,6 +7,7 @@ import pytest
 from openpyxl import Workbook
 
 from lakehouse.errors import DeliveryUnreadable
+from lakehouse.formats import xlsx
 
 Reads = Callable[..., object]
 
@@ -126,3 +127,9 @@ def test_a_zip_that_lies_about_its_size_is_refused(reads: Reads):
     data[at + 24 : at + 28] = (9).to_bytes(4, "little")
     with pytest.raises(DeliveryUnreadable, match="damaged"):
         reads(bytes(data), "x.xlsx")
+
+
+def test_a_workbook_that_takes_too_much_memory_ends_as_an_error(reads: Reads, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(xlsx, "_MOST_MEMORY", 1 << 20)
+    with pytest.raises(DeliveryUnreadable, match="damaged or takes too much memory"):
+        reads(workbook(["a", "b"], ["1", "2"]), "x.xlsx")

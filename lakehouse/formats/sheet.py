@@ -1,0 +1,74 @@
+"""A program of its own: writes one sheet of a workbook as JSON lines.
+
+A damaged workbook can make the library ask for hundreds of gigabytes, which ends the process that asks. So this one
+runs apart, within a memory limit, and needs nothing but the library. Arguments: path, sheet ("" for the first), bytes.
+First line: the sheet's name and the position of its first column; then every row from the first on, its cells as text
+or null. Exit code 2: the reason is on standard error.
+"""
+
+import json
+import resource
+import sys
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, WorksheetNotFound
+
+_PLAIN_BELOW = 1e21
+"""Larger numbers keep their exponent: written out they would be mostly zeros."""
+
+
+def main(path: str, name: str, most_bytes: str) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (int(most_bytes), int(most_bytes)))
+    sheet = _open(path, name)
+    left = sheet.start[1] + 1 if sheet.start else 1  # rows come from the top on, columns from the first filled one
+    _write([sheet.name, left])
+    for values in sheet.iter_rows():
+        _write([*map(_text, values)])
+
+
+def _write(line: list[Any]) -> None:
+    sys.stdout.buffer.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+
+
+def _open(path: str, name: str) -> CalamineSheet:
+    try:
+        with open(path, "rb") as file:
+            workbook = CalamineWorkbook.from_filelike(file)
+            return workbook.get_sheet_by_name(name) if name else workbook.get_sheet_by_index(0)
+    except PasswordError:
+        _fail("it is protected by a password")
+    except WorksheetNotFound:
+        _fail(f"no sheet '{name}' among {', '.join(workbook.sheet_names)}" if name else "it has no sheet")
+    except CalamineError as error:
+        _fail(f"the workbook is damaged or protected: {error}")
+
+
+def _fail(reason: str) -> NoReturn:
+    print(reason, file=sys.stderr)
+    sys.exit(2)
+
+
+def _text(value: Any) -> str | None:
+    match value:
+        case "":
+            return None
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case float() | int():
+            plain = value + 0.0  # -0.0 becomes 0.0
+            return f"{Decimal(repr(plain)):f}".removesuffix(".0") if abs(value) < _PLAIN_BELOW else repr(value)
+        case datetime():
+            return value.isoformat(" ")
+        case timedelta():
+            minutes, seconds = divmod(round(value.total_seconds()), 60)
+            return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+        case _:
+            return str(value)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
