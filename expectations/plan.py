@@ -158,9 +158,11 @@ class Plan:
 
     def _value(self, rows: ir.Table, name: str, column: Column) -> ir.Value:
         raw = rows[f"_text_{name}"]
+        nulls = self.contract.source.null
         if column.type != "string":
-            return engine.cast(raw, rows[f"_quick_{name}"] if f"_quick_{name}" in rows.columns else None, column)
-        text = engine.text(raw, self.contract.source.null)
+            value = engine.cast(raw, rows[f"_quick_{name}"] if f"_quick_{name}" in rows.columns else None, column)
+            return engine.text(raw, nulls).notnull().ifelse(value, ibis.null(value.type())) if nulls else value
+        text = engine.text(raw, nulls)
         return norm.normalised(text, self.standards[column.standard]) if column.standard else text
 
     def hashes(self, columns: tuple[str, ...]) -> ir.Table:
@@ -221,14 +223,13 @@ class Plan:
         kept = judged["_extra"] if self.contract.drift.columns == "evolve" else extra
         return judged.select(*[judged[n] for n in names], **texts, _extra=kept)
 
-    def tables(self) -> ir.Table | None:
-        """One row (rule, evaluated, passed, observed) per table rule; None when there are none."""
+    def tables(self) -> list[ir.Table]:
+        """One query per table rule, each of one row: rule (its place), evaluated, passed, observed."""
         slice_ = Slice(self.typed, self.day, self.history)
-        measured = [
+        return [
             rule.check.function(slice_, **rule.args).mutate(rule=ibis.literal(number, "int64"))
             for number, rule in enumerate(self.table_rules)
         ]
-        return reduce(lambda one, other: one.union(other), measured) if measured else None
 
     def _hit(self, rows: ir.Table, mask: int) -> ir.BooleanValue:
         """Whether a rule of `_failed_{mask}` that quarantines is broken."""
@@ -236,11 +237,9 @@ class Plan:
 
     def _kept_text(self, rows: ir.Table, name: str) -> ir.StringValue:
         text = rows[f"_text_{name}"]
-        misfit = (
-            rows[name].isnull() & text.notnull()
-            if self.contract.columns[name].type != "string"
-            else ibis.literal(False)
-        )
+        misfit: ir.BooleanValue = ibis.literal(False)
+        if self.contract.columns[name].type != "string":
+            misfit = rows[name].isnull().ifelse(self._present(rows, name).notnull(), False)
         return (rows._rejected | misfit).ifelse(text, ibis.null("string"))
 
     def _judged(self, rows: ir.Table) -> ir.Table:
@@ -317,6 +316,11 @@ class Plan:
         return engine.text(rows[f"_text_{name}"], self.contract.source.null)
 
 
+def together(queries: list[ir.Table]) -> ir.Table:
+    """Several queries with the same columns as one."""
+    return reduce(lambda one, other: one.union(other), queries)
+
+
 def _weighed(flag: ir.BooleanValue, bit: int) -> ir.IntegerValue:
     return flag.ifelse(ibis.literal(1 << bit, "int64"), ibis.literal(0, "int64"))
 
@@ -336,8 +340,8 @@ def _column_rules(contract: Contract, name: str, column: Column) -> Iterator[Rul
     if required:
         yield Rule(f"{name}.required", REGISTRY["required"], (name,), column.level or "error")
     if column.type != "string":
-        kept = fate if contract.drift.types != "quarantine" else "error"
-        yield Rule(f"{name}.type", REGISTRY["type"], (name,), kept)
+        modes: dict[str, Literal["error", "fail"]] = {"quarantine": "error", "freeze": "fail"}
+        yield Rule(f"{name}.type", REGISTRY["type"], (name,), column.level or modes.get(contract.drift.types, fate))
     for word, asked in (("length", column.length), ("pattern", column.pattern), ("standard", column.standard),
                         ("in", column.in_), ("between", column.between)):  # fmt: skip
         if asked is not None:

@@ -85,7 +85,10 @@ def _clean(run: Run, catalog: Catalog, contract: Contract, books: Books) -> Outc
     bronze = run.table("bronze", contract.table)
     with engine.session(run.settings) as connection:
         deliveries, names = [d.id for d in arrived], sorted({d.name for d in arrived})
-        engine.read_slice(connection, "bronze", bronze.files(run.day), deliveries=deliveries, names=names)
+        if files := bronze.files(run.day):
+            engine.read_slice(connection, "bronze", files, deliveries=deliveries, names=names)
+        else:  # nothing but headers
+            connection.register("bronze", bronze.read(day=run.day))
         split = Split(plan, catalog.layers, run.staging)
         rows = judged(connection, catalog.path, plan, split, arrived)
         try:

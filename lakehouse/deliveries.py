@@ -76,9 +76,9 @@ def land(settings: Settings, contract: Contract, day: date, received: Received, 
 
 
 def landed(settings: Settings, contract: Contract, day: date) -> list[Delivery]:
-    """The deliveries of one dataset and day, in the order they were received."""
+    """The deliveries of one dataset and day, in the order they were received, then of their names."""
     folders = landing(settings, contract, day).glob(f"*/{MANIFEST}")
-    return sorted((_read(manifest.parent) for manifest in folders), key=lambda d: (d.received_at, d.id))
+    return sorted((_read(manifest.parent) for manifest in folders), key=lambda d: (d.received_at, d.name, d.id))
 
 
 def _plain(delivery: Delivery) -> dict[str, Any]:

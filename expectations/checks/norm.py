@@ -57,7 +57,7 @@ def standard(value: ir.StringValue, rule: Standard, listed: ir.BooleanValue | No
 
 
 def normalised(text: ir.StringValue, rule: Standard) -> ir.StringValue:
-    """The text as the standard writes it: upper case, half width, without what doesn't count."""
+    """The text as the standard writes it: upper case, half width, without what doesn't count; null if nothing is left."""
     for step in rule.normalise:
         match step:
             case "upper":
@@ -69,7 +69,7 @@ def normalised(text: ir.StringValue, rule: Standard) -> ir.StringValue:
             case {"remove": characters}:
                 for character in str(characters):
                     text = text.replace(character, "")
-    return text
+    return text.nullif("") if rule.normalise else text
 
 
 def uscc(value: ir.StringValue) -> ir.BooleanValue:
