@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-from ibis.common.exceptions import IbisError
 
-from expectations.plan import ROW_ID, Plan
+from expectations.plan import ROW_ID, Plan, together
 from jobs.split import Header, Split
 from lakehouse.engine import embedded as engine
 
@@ -40,14 +40,21 @@ def codes(path: Path, day: date) -> pa.Table:
     return table.group_by("code").aggregate([]).select(["code"])
 
 
-def _measured(connection: duckdb.DuckDBPyConnection, plan: Plan) -> dict[int, dict[str, object]] | None:
-    """Counts of the table rules by their place in the plan; None when they can't be computed: they are unknown then."""
+def _measured(connection: duckdb.DuckDBPyConnection, plan: Plan) -> dict[int, dict[str, Any]]:
+    """Counts of the table rules by their place in the plan, in one query; a rule that can't be computed is left out."""
+    queries = plan.tables()
     try:
-        query = plan.tables()
-        rows = [] if query is None else engine.run(connection, query).read_all().to_pylist()
-    except (duckdb.Error, IbisError):
-        return None
+        rows = engine.run(connection, together(queries)).read_all().to_pylist() if queries else []
+    except engine.FAULTS:
+        rows = [row for query in queries for row in _alone(connection, query)]
     return {row["rule"]: row for row in rows}
+
+
+def _alone(connection: duckdb.DuckDBPyConnection, query: Any) -> list[dict[str, Any]]:
+    try:
+        return engine.run(connection, query).read_all().to_pylist()
+    except engine.FAULTS:
+        return []
 
 
 def _has_repeats(connection: duckdb.DuckDBPyConnection, plan: Plan) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import duckdb
-from ibis.common.exceptions import IbisError
 
 from expectations.catalog import Catalog
 from expectations.checks.relations import Relation, agreeing, referenced
@@ -94,7 +93,7 @@ def _judged(
         relation = _relation(question)
         evaluated = engine.run(connection, relation.evaluated).read_all()["evaluated"][0].as_py()
         broken = engine.run(connection, relation.broken).read_all()
-    except (duckdb.Error, IbisError, LakeError) as error:
+    except (*engine.FAULTS, LakeError) as error:
         return Result(question.rule, "unknown", 0, 0, message=f"the check broke: {type(error).__name__}"), []
     judged = Result.of(question.rule, evaluated, evaluated - broken.num_rows)
     return judged, broken.slice(0, MOST_FAILING_KEYS).to_pylist()

@@ -83,10 +83,10 @@ class Split:
         self.failing: list[Failing] = []
         self.rows = self.accepted = self.quarantined = 0
 
-    def tables(self, measured: Mapping[int, Mapping[str, Any]] | None) -> None:
-        """Take the counts of the table rules; None when they could not be computed."""
+    def tables(self, measured: Mapping[int, Mapping[str, Any]]) -> None:
+        """Take the counts of the table rules by their place in the plan; one without counts could not be computed."""
         for number, rule in enumerate(self._plan.table_rules):
-            row = None if measured is None else measured.get(number)
+            row = measured.get(number)
             if row is None:
                 self._results.append(Result(rule, "unknown", 0, 0, message="the check could not be computed"))
             else:

@@ -14,6 +14,7 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
+from ibis.common.exceptions import IbisError
 
 from lakehouse.contract import Column
 from lakehouse.instants import alternatives, translated
@@ -23,6 +24,9 @@ ibis.options.sql.fuse_selects = False  # fused, every check would cast its colum
 
 BATCH_ROWS = 122_880
 """Rows of one Arrow batch: DuckDB's row group."""
+
+FAULTS = (duckdb.Error, IbisError)
+"""What compiling and running a query may raise."""
 
 _builtin = ibis.udf.scalar.builtin
 _strptime = _builtin(lambda text, form: None, name="try_strptime", signature=(("string", "string"), "timestamp"))
