@@ -14,7 +14,6 @@ from lakehouse.contract import Contract
 from lakehouse.deliveries import Delivery
 from lakehouse.errors import CitylakeError, DeliveryUnreadable
 from lakehouse.formats import Reading, read
-from lakehouse.rowhash import row_hashes
 from lakehouse.runs import Run
 from lakehouse.table import Commit
 
@@ -107,6 +106,8 @@ def _hashes_rows(contract: Contract) -> bool:
 def _bronze(
     contract: Contract, delivery: Delivery, reading: Reading, done: Loaded, at: datetime
 ) -> Iterator[pa.RecordBatch]:
+    if _hashes_rows(contract):
+        from lakehouse.rowhash import row_hashes  # numba costs half a second: only datasets that compare rows pay it
     schema = bronze_schema(contract)
     for batch in reading.batches:
         count = batch.num_rows

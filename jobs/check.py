@@ -1,0 +1,131 @@
+"""A file on somebody's desk, judged as the night would judge it: no lake, no JVM, nothing kept."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import islice
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from expectations.catalog import Standard
+from expectations.plan import Plan, Rule
+from jobs.clean import Arrived
+from jobs.judge import judged
+from jobs.load import arriving, bronze_schema
+from jobs.results import Failing, Result
+from jobs.split import Split
+from lakehouse.contract import Contract, FileSource
+from lakehouse.deliveries import Delivery
+from lakehouse.engine import embedded as engine
+from lakehouse.errors import SliceRefused, UsageError
+from lakehouse.formats import Unparsable
+from lakehouse.settings import Settings
+
+_UNPARSABLE_SHOWN = 100
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a night would make of the file. `unjudged` are rules that look into other datasets.
+
+    `failing` holds at most 1,000 rows a rule, `lost` the first unparsable records. A slice that isn't `served` broke
+    a `fail:` rule: all its rows would be quarantined.
+    """
+
+    contract: Contract
+    file: Path
+    day: date
+    rows_in: int
+    accepted: int
+    quarantined: int
+    unparsable: int
+    served: bool
+    undeclared: tuple[str, ...]
+    missing: tuple[str, ...]
+    results: tuple[Result, ...]
+    failing: tuple[Failing, ...]
+    lost: tuple[Unparsable, ...]
+    unjudged: tuple[Rule, ...]
+
+    @property
+    def broken(self) -> tuple[Result, ...]:
+        """The failed rules that cost rows or the slice: level error and fail."""
+        return tuple(r for r in self.results if r.status == "failed" and r.rule.level in ("error", "fail"))
+
+
+def check(file: Path, contract: Contract, standards: dict[str, Standard], day: date, settings: Settings) -> Checked:
+    """Read the file as the delivery of `day` and judge it by the contract and the catalogue's standards.
+
+    Rules about earlier days pass, as there are none. Raises UsageError without such a file, DeliveryUnreadable when it
+    isn't what the contract says.
+    """
+    if not file.is_file():
+        raise UsageError("no such file", where=str(file), hint="name a delivered file")
+    folder = Path(tempfile.mkdtemp(prefix="citylake-"))
+    try:
+        return _check(file, _as_file(contract), standards, day, settings, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _as_file(contract: Contract) -> Contract:
+    """The contract of one file that is compared with nothing: an export of an API or a database will do."""
+    source = contract.source
+    if not isinstance(source, FileSource):
+        source = FileSource(type="file", uri="", null=source.null)
+    return contract.model_copy(update={"source": source, "load": "append"})
+
+
+def _check(
+    file: Path, contract: Contract, standards: dict[str, Standard], day: date, settings: Settings, folder: Path
+) -> Checked:
+    now = datetime.now(UTC)
+    delivery = Delivery(
+        id=file.name,
+        department=contract.department,
+        dataset=contract.dataset,
+        day=day,
+        name=file.name,
+        file=file.name,
+        bytes=file.stat().st_size,
+        sha256="",
+        quoted=True,
+        received_at=now,
+        folder=file.parent,
+        etags={},
+    )
+    reading, done, batches = arriving(contract, delivery, now)
+    bronze = folder / "bronze.parquet"
+    with pq.ParquetWriter(bronze, bronze_schema(contract), compression="lz4") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    header = Arrived(file.name, file.name, done.loaded, 0, tuple(done.undeclared), tuple(done.missing))
+    plan = Plan(contract, standards, day)
+    split = Split(plan, settings.catalog / "standards" / "layers", folder)
+    with engine.session(settings.model_copy(update={"home": folder})) as connection:
+        engine.read_slice(connection, "bronze", [str(bronze)], deliveries=[file.name], names=[file.name])
+        rows = judged(connection, settings.catalog, plan, split, [header])
+        try:
+            for _ in split.accepted_batches(rows):
+                pass
+            served = True
+        except SliceRefused:
+            served = False
+    return Checked(
+        contract,
+        file,
+        day,
+        reading.rows_in,
+        split.accepted,
+        split.quarantined,
+        len(reading.unparsable),
+        served,
+        header.undeclared,
+        header.missing,
+        tuple(split.results()),
+        tuple(split.failing),
+        tuple(islice(reading.unparsable, _UNPARSABLE_SHOWN)),
+        tuple(rule for rule in plan.rules if rule.check.kind == "reference"),
+    )
