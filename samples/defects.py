@@ -20,7 +20,7 @@ _NOBODY = np.array([], int)
 
 
 def replace(table: pa.Table, column: str, rows: np.ndarray, values: object) -> pa.Table:
-    """The table with new values in some rows (ascending) of a column. A text among numbers makes it a column of text."""
+    """The table with new values in some rows (ascending) of a column. A text makes numbers a column of text."""
     old = table[column].combine_chunks()
     new = np.broadcast_to(np.asarray(values, object), len(rows)).tolist()
     if any(isinstance(value, str) for value in new):

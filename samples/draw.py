@@ -29,9 +29,10 @@ def dates(rng: Random, n: int, first: date, last: date) -> np.ndarray:
     return np.datetime_as_string(np.datetime64(first, "D") + rng.integers(0, span, n))
 
 
-def numbered(prefix: str, day: date, n: int, *, start: int = 1) -> np.ndarray:
+def numbered(prefix: str, day: date, n: int) -> np.ndarray:
     """Serial numbers like `RX20260301-00001`, unique over days."""
-    return np.array([f"{prefix}{day:%Y%m%d}-{k:05d}" for k in range(start, start + n)])
+    stem = f"{prefix}{day:%Y%m%d}-"
+    return np.array([f"{stem}{k:05d}" for k in range(1, n + 1)])
 
 
 def gaps(rng: Random, values: Sequence[object] | np.ndarray, share: float) -> pa.Array:
