@@ -1,7 +1,7 @@
 """Reads what the city expects: the register of departments, the contracts and the column standards.
 
 `load` checks shape only (no Spark, no ibis) and reports every mistake at once with file, line, key and the nearest valid name.
-`expectations.plan.verify` also fits the arguments of checks to their signatures.
+`expectations.rules.verify` also fits the arguments of checks to their signatures.
 """
 
 import difflib

@@ -37,7 +37,7 @@ class DatasetsFailed(CitylakeError):
         super().__init__(
             lines, hint=f"the other datasets are done; `citylake run` repeats only what failed ({len(failures)})"
         )
-        self.transient = all(getattr(error, "transient", False) for _, error in failures)  # type: ignore[misc]
+        self.transient = all(getattr(error, "transient", False) for _, error in failures)
 
     def __reduce__(self) -> tuple[object, ...]:
         return CitylakeError, (self.what,)

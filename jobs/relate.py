@@ -9,7 +9,7 @@ import duckdb
 
 from expectations.catalog import Catalog
 from expectations.checks.relations import Relation, agreeing, referenced
-from expectations.plan import Rule, rules
+from expectations.rules import Rule, rules
 from jobs import results
 from jobs.department import Outcome
 from jobs.results import Failing, Result

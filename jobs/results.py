@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from expectations.plan import Rule
+from expectations.rules import Rule
 from lakehouse.contract import Contract
 from lakehouse.privacy import masked_key
 from lakehouse.runs import Run

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.checks import REGISTRY
-from expectations.plan import BITS, Plan, Rule
+from expectations.plan import BITS, Plan
+from expectations.rules import Rule
 from jobs.results import Count, Failing, Result
 from lakehouse.contract import Contract
 from lakehouse.errors import SliceRefused

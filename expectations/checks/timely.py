@@ -1,6 +1,6 @@
 """Timeliness of content (GB/T 36344: 05): do the instants in the data fit the period and their own order?"""
 
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import ibis
 import ibis.expr.types as ir
@@ -40,4 +40,4 @@ def sequence(rows: ir.Table, *, by: list[str], at: str) -> ir.BooleanValue:
 
 
 def _utc(moment: datetime) -> datetime:
-    return (moment - moment.utcoffset()).replace(tzinfo=None) if moment.utcoffset() else moment
+    return moment.astimezone(UTC).replace(tzinfo=None)
