@@ -107,7 +107,7 @@ def _retrieve(wanted: list[Jar], staging: Path) -> None:
     recipe = staging / "ivy.xml"
     recipe.write_text(_recipe(wanted))
     pattern = f"{staging}/[artifact]-[revision].[ext]"
-    ivy = [_java(), "-cp", str(_ivy()), "org.apache.ivy.Main", "-ivy", str(recipe), "-cache", str(staging / "cache")]
+    ivy = [java(), "-cp", str(_ivy()), "org.apache.ivy.Main", "-ivy", str(recipe), "-cache", str(staging / "cache")]
     run = subprocess.run(
         [*ivy, "-retrieve", pattern, "-types", "jar", "bundle", "-overwriteMode", "always"],
         capture_output=True,
@@ -132,12 +132,13 @@ def _recipe(wanted: list[Jar]) -> str:
     return f'<ivy-module version="2.0">{info}<dependencies>{dependencies}</dependencies></ivy-module>'
 
 
-def _java() -> str:
+def java() -> str:
+    """The Java that runs, as Spark picks it: `JAVA_HOME`'s, else the path's. Raises EnvironmentFault without one."""
     home = os.environ.get("JAVA_HOME")
-    java = shutil.which("java", path=f"{home}/bin" if home else None)
-    if java is None:
-        raise EnvironmentFault("Java is missing", hint="install a JDK 17 or 21, or set JAVA_HOME to one")
-    return java
+    found = shutil.which("java", path=f"{home}/bin" if home else None)
+    if found is None:
+        raise EnvironmentFault("Java is missing", hint="run: make setup (or install a JDK 17 or 21, or set JAVA_HOME)")
+    return found
 
 
 def _ivy() -> Path:

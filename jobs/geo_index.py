@@ -1,0 +1,139 @@
+"""The night's positions by dataset, hour, cell and district: the step `geo_index`, on Spark with Sedona.
+
+Every dataset that describes a `fix` or a `place` at a point takes part. Silver has decided the districts with the
+embedded kernels already; here exact geometry decides again. How many positions differ is kept with the commit.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import structlog
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from expectations.catalog import Catalog
+from jobs.department import Outcome
+from lakehouse.contract import Contract
+from lakehouse.engine import spark as engine
+from lakehouse.geo.frames import with_district
+from lakehouse.geo.regions import Regions
+from lakehouse.runs import Run, code_version
+from lakehouse.table import Commit, Table
+
+_log = structlog.get_logger()
+
+_ROLES = ("fix", "place")
+_POSITION = "dataset string, at timestamp, vehicle string, cell long, lon double, lat double, stated string"
+_DECIMALS = 6  # of a mean position in degrees, 0.1 m: the order in which Spark adds up doesn't show
+
+
+@dataclass(frozen=True)
+class Source:
+    """One dataset's silver slice as files of one version, and its columns of instants and vehicles, if any."""
+
+    contract: Contract
+    silver: Table
+    version: int
+    files: tuple[str, ...]
+    at: str | None
+    vehicle: str | None
+
+
+def geo_index(run: Run, catalog: Catalog) -> Outcome:
+    """Index the day's positions. Does nothing, and starts no JVM, where nothing changed since the last success."""
+    sources = [source for contract in catalog.contracts if (source := _source(run, contract))]
+    layer = catalog.layers / "districts.geojson"
+    fingerprint = _fingerprint(sources, layer.read_bytes())
+    gold = run.table("gold", "positions")
+    if _done(run) == fingerprint or not (sources or run.day in gold.days()):
+        return Outcome("unchanged", fingerprint=fingerprint)
+    with engine.session(run.settings) as spark:
+        night = positions(spark, run, sources)
+        index = counted(with_district(night, Regions.load(layer)), run).persist()
+        fixes, differing = index.selectExpr("coalesce(sum(fixes), 0)", "coalesce(sum(differing), 0)").collect()[0]
+        rows = index.drop("differing").repartition(1).sortWithinPartitions("dataset", "cell", "hour_at")
+        facts = (("positions", str(fixes)), ("differing", str(differing)))
+        version = engine.replace_slice(rows, gold, run.day, Commit(run.id, facts))
+        index.unpersist()
+    if differing:
+        _log.warning("silver has other districts than exact geometry", day=str(run.day), positions=differing, of=fixes)
+    return Outcome(
+        "succeeded",
+        rows_in=fixes,
+        accepted=fixes,
+        fingerprint=fingerprint,
+        reads=json.dumps({f"silver.{source.contract.table}": source.version for source in sources}),
+        writes=json.dumps({"gold.positions": version}),
+    )
+
+
+def positions(spark: SparkSession, run: Run, sources: Sequence[Source]) -> DataFrame:
+    """The rows of the day that have a cell: `dataset at vehicle cell lon lat`, and `stated`, the district in silver."""
+    none = spark.createDataFrame([], _POSITION)
+    return reduce(DataFrame.unionByName, [_slice(spark, run, source) for source in sources], none)
+
+
+def _slice(spark: SparkSession, run: Run, source: Source) -> DataFrame:
+    def slot(column: str | None, kind: str) -> Column:
+        return (F.lit(None) if column is None else F.col(column)).cast(kind)
+
+    rows = engine.read(spark, source.silver, source.version)
+    return rows.where((F.col("_day") == F.lit(run.day)) & F.col("_cell").isNotNull()).select(
+        F.lit(source.contract.name).alias("dataset"),
+        slot(source.at, "timestamp").alias("at"),
+        slot(source.vehicle, "string").alias("vehicle"),
+        F.col("_cell").alias("cell"),
+        F.col("_lon").alias("lon"),
+        F.col("_lat").alias("lat"),
+        F.col("_district").alias("stated"),
+    )
+
+
+def counted(located: DataFrame, run: Run) -> DataFrame:
+    """The rows of `gold.positions`, one per dataset, hour (its first instant), cell and district.
+
+    `lon`, `lat` are the mean position, `fixes` the number of positions, `vehicles` that of different vehicles (null
+    where the dataset names none); not for gold is `differing`, the number of positions that silver has elsewhere.
+    """
+    vehicles = F.count_distinct("vehicle")
+    return (
+        located.groupBy("dataset", F.date_trunc("hour", "at").alias("hour_at"), "cell", "district")
+        .agg(
+            F.round(F.avg("lon"), _DECIMALS).alias("lon"),
+            F.round(F.avg("lat"), _DECIMALS).alias("lat"),
+            F.count("*").alias("fixes"),
+            F.when(vehicles > 0, vehicles).alias("vehicles"),
+            F.count_if(~F.col("district").eqNullSafe(F.col("stated"))).alias("differing"),
+        )
+        .withColumn("_day", F.lit(run.day))
+    )
+
+
+def _source(run: Run, contract: Contract) -> Source | None:
+    """The dataset's slice of the day, if it describes positions and has files for the day."""
+    described = [contract.describes.get(role, {}) for role in _ROLES]
+    slots = next((slots for slots in described if "point" in slots), None)
+    silver = run.table("silver", contract.table)
+    version = silver.version() if slots is not None else None
+    if slots is None or version is None:
+        return None
+    by_day = "_day" in silver.open(version).metadata().partition_columns
+    files = tuple(silver.files(run.day if by_day else None, version))
+    return Source(contract, silver, version, files, slots.get("at"), slots.get("vehicle")) if files else None
+
+
+def _fingerprint(sources: Sequence[Source], layer: bytes) -> str:
+    """Changes with the slices' files, the columns read, the districts and the code."""
+    slices = [[source.contract.name, source.at, source.vehicle, *source.files] for source in sources]
+    parts = [json.dumps(slices), hashlib.sha256(layer).hexdigest(), code_version()]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]
+
+
+def _done(run: Run) -> str | None:
+    """The fingerprint of the day's last success."""
+    rows = run.ops.read("runs", day=run.day).select(["step", "status", "fingerprint"]).to_pylist()
+    done = [row["fingerprint"] for row in rows if (row["step"], row["status"]) == ("geo_index", "succeeded")]
+    return done[-1] if done else None

@@ -1,0 +1,134 @@
+import json
+import os
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from lakehouse.engine.jvm import Jvm
+from lakehouse.engine.spark import read, replace_slice, session
+from lakehouse.errors import EnvironmentFault, LakeError, WrongEngine
+from lakehouse.settings import Settings
+from lakehouse.table import Commit, Table
+from tests.spark import spark  # noqa: F401
+
+DAY, NEXT = date(2024, 5, 1), date(2024, 5, 2)
+SCHEMA = "id long, _day date"
+
+
+def settings(home: Path) -> Settings:
+    return Settings(home=home, catalog=home, inbox=home)
+
+
+def rows(table: Table, version: int | None = None) -> list[tuple[int, date]]:
+    found = table.read(version=version).to_pylist()
+    return sorted((row["id"], row["_day"]) for row in found)
+
+
+def test_a_slice_is_replaced_and_the_other_days_stay(spark, tmp_path):  # noqa: F811
+    table = Table(tmp_path / "gold" / "things")
+    replace_slice(spark.createDataFrame([(1, DAY), (2, DAY)], SCHEMA), table, DAY, Commit("first"))
+    replace_slice(spark.createDataFrame([(3, NEXT)], SCHEMA), table, NEXT, Commit("second"))
+    version = replace_slice(spark.createDataFrame([(4, DAY)], SCHEMA), table, DAY, Commit("third", (("rows", "1"),)))
+    assert rows(table) == [(3, NEXT), (4, DAY)]
+    assert rows(table, version - 1) == [(1, DAY), (2, DAY), (3, NEXT)]
+    assert read(spark, table, version - 1).count() == 3
+    assert version == table.version()
+    assert json.loads(table.history()[0]["userMetadata"]) == {"run_id": "third", "rows": "1"}
+
+
+def test_an_empty_frame_empties_the_slice(spark, tmp_path):  # noqa: F811
+    table = Table(tmp_path / "gold" / "things")
+    replace_slice(spark.createDataFrame([(1, DAY)], SCHEMA), table, DAY, Commit("first"))
+    replace_slice(spark.createDataFrame([], SCHEMA), table, DAY, Commit("second"))
+    assert rows(table) == [] and table.days() == set()
+
+
+def test_the_table_is_sparks_and_only_plain_delta(spark, tmp_path):  # noqa: F811
+    table = Table(tmp_path / "gold" / "things")
+    replace_slice(spark.createDataFrame([(1, DAY)], SCHEMA), table, DAY, Commit("first"))
+    assert table.engine() == "spark"
+    empty = pa.schema([("id", pa.int64()), ("_day", pa.date32())])
+    with pytest.raises(WrongEngine):
+        table.replace_slice(DAY, empty, [], Commit("embedded"))
+    protocol = table.open().protocol()
+    assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
+    assert table.open().metadata().configuration["delta.deletedFileRetentionDuration"] == "interval 35 days"
+
+
+def test_an_embedded_table_is_refused(spark, tmp_path):  # noqa: F811
+    table = Table(tmp_path / "silver" / "things")
+    day = pa.array([DAY], pa.date32())
+    table.append_once(
+        pa.schema([("id", pa.int64()), ("_day", pa.date32())]),
+        [pa.record_batch({"id": pa.array([1]), "_day": day})],
+        Commit("embedded"),
+    )
+    with pytest.raises(WrongEngine):
+        replace_slice(spark.createDataFrame([(1, DAY)], SCHEMA), table, DAY, Commit("late"))
+    assert read(spark, table, 0).collect()[0]["id"] == 1
+
+
+def test_a_write_that_comes_late_is_refused(spark, tmp_path, monkeypatch):  # noqa: F811
+    table = Table(tmp_path / "gold" / "things")
+    replace_slice(spark.createDataFrame([(1, DAY)], SCHEMA), table, DAY, Commit("first"))
+    before = table.open()
+    replace_slice(spark.createDataFrame([(2, DAY)], SCHEMA), table, DAY, Commit("second"))
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "open", lambda version=None: before)  # what a run sees that was held up since then
+        patch.setattr(table, "history", lambda: Table(table.path).history())
+        with pytest.raises(LakeError, match="another run"):
+            replace_slice(spark.createDataFrame([(1, DAY)], SCHEMA), table, DAY, Commit("late"))
+    assert rows(table) == [(2, DAY)]
+
+
+def test_sql_knows_sedona_and_times_are_utc(spark):  # noqa: F811
+    found = spark.sql(
+        "SELECT ST_Intersects(ST_GeomFromText('POLYGON ((0 0, 1 0, 1 1, 0 0))'), ST_Point(0.5, 0.5)) AS on_border, "
+        "CAST(TIMESTAMP'2024-05-01 08:00:00+08:00' AS STRING) AS instant"
+    ).collect()[0]
+    assert found["on_border"] and found["instant"] == "2024-05-01 00:00:00"
+
+
+def test_a_session_inside_another_is_that_one(spark, tmp_path):  # noqa: F811
+    with session(settings(tmp_path)) as inner:
+        assert inner.sparkContext is spark.sparkContext
+    assert spark.range(3).count() == 3
+
+
+def test_nothing_listens_beyond_this_machine(spark):  # noqa: F811
+    pid = spark.sparkContext._gateway.proc.pid
+    sockets = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if "socket" in os.readlink(link)}
+    inodes = {name.removeprefix("socket:[").removesuffix("]") for name in sockets}
+    listening = []
+    for family in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{family}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                listening.append(fields[1].split(":")[0])
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+    assert listening and set(listening) <= loopback
+
+
+def test_without_java_it_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(EnvironmentFault, match="Java is missing; run: make setup"):
+        Jvm.start(settings(tmp_path), tmp_path)
+
+
+def test_without_jars_it_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("CITYLAKE_JARS", str(tmp_path))
+    with pytest.raises(EnvironmentFault, match=r"JARs missing: .*run: python -m lakehouse\.engine\.jars"):
+        Jvm.start(settings(tmp_path), tmp_path)
+
+
+def test_a_java_that_fails_points_to_the_log(tmp_path, monkeypatch):
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text("#!/bin/sh\necho no such virtual machine >&2\nexit 1\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(EnvironmentFault, match=r"spark\.log: Spark doesn't start"):
+        Jvm.start(settings(tmp_path), tmp_path)
+    assert "no such virtual machine" in (tmp_path / "logs" / "spark.log").read_text()
