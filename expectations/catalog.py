@@ -5,10 +5,12 @@
 """
 
 import difflib
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -39,7 +41,7 @@ class Standard(Record):
     pattern: str
     digit: str | None = None
     codes: str | None = None
-    class_: str = Field("internal", alias="class")
+    class_: Literal["public", "internal", "sensitive"] = Field("internal", alias="class")
 
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -185,15 +187,32 @@ def _contract(path: Path, standards: dict[str, Standard], mistakes: list[str]) -
     if not isinstance(document.content, dict):
         mistakes.append(f"{path}:1: keys like 'title:' and 'columns:' are expected")
         return None
-    content = {"department": path.parent.name, "dataset": path.stem, **document.content}
-    contract = _valid(Contract, content, document, (), mistakes)
+    told = {"department": path.parent.name, "dataset": path.stem}
+    for key in told.keys() & document.content.keys():
+        mistakes.append(f"{path}:{document.line((key,))}: {key}: unknown key; the path of the file says it")
+    contract = _valid(Contract, document.content | told, document, (), mistakes)
     if contract is None:
         return None
     for name, column in contract.columns.items():
         if column.standard and column.standard not in standards:
             line = document.line(("columns", name, "standard"))
             mistakes.append(f"{path}:{line}: no standard '{column.standard}'; {_nearest(column.standard, standards)}")
-    return contract
+    columns = {name: _classed(column, standards) for name, column in contract.columns.items()}
+    return contract.model_copy(update={"columns": columns})
+
+
+def _classed(column: Column, standards: dict[str, Standard]) -> Column:
+    """The column with the class of its standard where it has none of its own: a plate is sensitive wherever it stands."""
+    if "class_" in column.model_fields_set or column.standard not in standards:
+        return column
+    return column.model_copy(update={"class_": standards[column.standard].class_})
+
+
+def located(path: Path, place: tuple[str | int, ...]) -> str:
+    """Where a key of a YAML file stands, for people: `file:line: key.path`."""
+    document = _read(path, [])
+    line = document.line(place) if document else 1
+    return f"{path}:{line}: {'.'.join(str(part) for part in place)}"
 
 
 def _loose_ends(catalog: Path, contracts: tuple[Contract, ...]) -> list[str]:
@@ -204,20 +223,33 @@ def _loose_ends(catalog: Path, contracts: tuple[Contract, ...]) -> list[str]:
         where = catalog / "contracts" / contract.department / f"{contract.dataset}.yml"
         for name, column in contract.columns.items():
             if column.references and column.references not in columns:
+                place = ("columns", name, "references")
                 nearest = _nearest(column.references, columns)
-                mistakes.append(f"{where}: columns.{name}.references: no column '{column.references}'; {nearest}")
+                mistakes.append(f"{located(where, place)}: no column '{column.references}'; {nearest}")
     return mistakes
 
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's, ten times as fast, wherever the package was built with it. Safe: no tag makes an object."""
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """libyaml's, ten times as fast, wherever the package was built with it. Safe: no tag makes an object.
+
+    Words mean what people read, as in YAML 1.2: `on`, `no` and dates are text, only `true` and `false` are truth values.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML's own protocol)
+        first: [(tag, form) for tag, form in resolvers if not tag.endswith((":bool", ":timestamp"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
 
 
 def _read(path: Path, mistakes: list[str]) -> _Document | None:
     try:
         text = path.read_text("utf-8")
-        node = yaml.compose(text, Loader=_LOADER)
-        content = yaml.load(text, Loader=_LOADER)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        content = loader.construct_document(node) if node else None
     except FileNotFoundError:
         mistakes.append(f"{path}: no such file")
     except UnicodeDecodeError as error:
@@ -243,7 +275,7 @@ def _note_lines(
 ) -> None:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            inner = (*place, key.value)
+            inner = (*place, key.value if isinstance(key, yaml.ScalarNode) else "?")
             if inner in lines:
                 mistakes.append(f"{path}:{key.start_mark.line + 1}: key '{key.value}' stands there twice")
             lines[inner] = key.start_mark.line + 1
@@ -261,14 +293,15 @@ def _valid(
         return kind.model_validate(content)
     except ValidationError as error:
         for fault in error.errors(include_url=False):
-            place = tuple(part for part in fault["loc"] if part not in _TAGS)
+            place = fault["loc"]
+            if place[:1] == ("source",) and place[1:2] and place[1] in _SOURCES:
+                place = (*place[:1], *place[2:])  # pydantic names the kind of source it tried; people don't write that
             key = ".".join(str(part) for part in place) or "(whole file)"
             mistakes.append(f"{document.path}:{document.line((*at, *place))}: {key}: {_explain(kind, place, fault)}")
     return None
 
 
-_TAGS = ("file", "http", "postgres")
-"""Names pydantic puts into an error's place for the kind of source it tried; people don't write them."""
+_SOURCES: dict[str, type[BaseModel]] = {"file": FileSource, "http": HttpSource, "postgres": PostgresSource}
 
 _LATER = {
     "gx": "expectations run by Great Expectations itself aren't supported yet",
@@ -281,8 +314,9 @@ def _explain(kind: type[BaseModel], place: tuple[str | int, ...], fault: Any) ->
     if fault["type"] == "extra_forbidden":
         if place and str(place[0]) in _LATER and len(place) == 1:
             return _LATER[str(place[0])]
-        names = [f.alias or n for n, f in _model_at(kind, place[:-1]).model_fields.items()]
-        return f"unknown key; {_nearest(str(place[-1]), names)}"
+        tried = _SOURCES.get(str(fault["loc"][1])) if fault["loc"][0] == "source" else None
+        names = [f.alias or n for n, f in _model_at(tried or kind, place[1 if tried else 0 : -1]).model_fields.items()]
+        return f"unknown key; {_nearest(str(place[-1]), set(names) - {'department', 'dataset'})}"
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "literal_error":
         return f"'{fault['input']}' is not one of {fault['ctx']['expected']}"
@@ -290,18 +324,19 @@ def _explain(kind: type[BaseModel], place: tuple[str | int, ...], fault: Any) ->
 
 
 def _model_at(kind: type[BaseModel], place: tuple[str | int, ...]) -> type[BaseModel]:
-    """The record that holds the key at `place`, to name its valid keys."""
-    match [str(part) for part in place]:
-        case ["columns", _]:
-            return Column
-        case ["source", *_]:
-            return next((s for s in (FileSource, HttpSource, PostgresSource) if len(place) == 1), kind)
-        case [first, *_] if first in kind.model_fields:
-            inner = kind.model_fields[first].annotation
-            candidates = [inner, *get_args(inner)]
-            return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), kind)
-        case _:
-            return kind
+    """The record that holds the keys at `place`; names of columns and numbers of items lead nowhere further."""
+    for part in place:
+        fields = {field.alias or name: field for name, field in kind.model_fields.items()}
+        if str(part) in fields:
+            kind = next(_records(fields[str(part)].annotation), kind)
+    return kind
+
+
+def _records(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _records(inner)
 
 
 def _nearest(name: str, names: Any) -> str:
