@@ -25,7 +25,7 @@ from lakehouse.settings import ZONE, Settings
 
 # A missing source is worth waiting for in the night; at a terminal the pauses are short.
 RETRY_SECONDS = "5"
-# Airflow builds millions of small objects at its start; at the default of 700 a third of that time goes to the collector.
+# Airflow builds millions of small objects at its start; at the default of 700 a third of it goes to the collector.
 COLLECT_EVERY = 200_000
 
 
