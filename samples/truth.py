@@ -81,7 +81,7 @@ def compare(truth: pa.Table, arrivals: pa.Table, found: Found) -> pa.Table:
 def differences(truth: pa.Table, arrivals: pa.Table, found: Found) -> pa.Table:
     """Every `missed` truth and every `unexplained` finding: `what kind dataset day check_id place`."""
     matched = _Matched.of(truth, arrivals, found)
-    missed = [("missed", matched.planted[f], f) for f in matched.planted if f not in matched.reported]
+    missed = [("missed", matched.planted[f], f) for f in matched.planted if not matched.has(f)]
     loose = [("unexplained", UNPLANTED, f) for f in sorted(matched.reported, key=str) if not matched.explains(f)]
     return pa.Table.from_pylist([{"what": w, "kind": k, **vars(f)} for w, k, f in missed + loose], schema=_DIFFERENCES)
 
@@ -92,6 +92,7 @@ class _Matched:
 
     planted: dict[Finding, str]
     reported: frozenset[Finding]
+    failed: frozenset[tuple[str, date, str]]
     rows: frozenset[tuple[str, date, str]]
     slices: frozenset[Slice]
     subjects: dict[tuple[str, str], set[str]]
@@ -106,7 +107,13 @@ class _Matched:
         rows = {(f.dataset, f.day, f.place) for f in planted if "#" in f.place}
         slices = {(f.dataset, f.day) for f in planted if not f.place}
         reported = frozenset(_reported(found, arrivals))
-        return cls(planted, reported, frozenset(rows), frozenset(slices), subjects)
+        failed = frozenset((f.dataset, f.day, f.check_id) for f in reported)
+        return cls(planted, reported, failed, frozenset(rows), frozenset(slices), subjects)
+
+    def has(self, planted: Finding) -> bool:
+        """Whether the planted finding is reported; for a slice as a whole it is enough that rows of it are named."""
+        whole = (planted.dataset, planted.day, planted.check_id)
+        return planted in self.reported or (not planted.place and whole in self.failed)
 
     def explains(self, finding: Finding) -> bool:
         """Whether something planted accounts for the finding."""
@@ -122,7 +129,7 @@ class _Matched:
         planted = [finding for finding, its in self.planted.items() if its == kind]
         reported = [f for f in self.reported if kind in self.subjects.get((f.dataset, f.check_id), {UNPLANTED})]
         explained = sum(map(self.explains, reported))
-        return len(planted), sum(f in self.reported for f in planted), len(reported), explained
+        return len(planted), sum(map(self.has, planted)), len(reported), explained
 
 
 def _share(kind: str, planted: int, found: int, reported: int, explained: int) -> dict[str, Any]:
