@@ -13,6 +13,7 @@ _BOM = codecs.BOM_UTF8
 _WIDER = {"gbk": "gb18030", "gb2312": "gb18030", "utf-8-sig": "utf-8"}
 _KEEP = "citylake-keep"
 _KEPT = re.compile("[\udc00-\udcff]")
+_ASCII = bytes(range(0x80))
 _TELLING = 6
 """Bytes above ASCII that must agree before they speak for an encoding: two characters in UTF-8, three in GB18030."""
 
@@ -105,7 +106,7 @@ def likely(sample: bytes) -> str:
     if even.count(0) * 3 > len(even) and 0 not in odd:
         return "utf-16-be"
     whole_lines = sample[: sample.rfind(b"\n") + 1] or sample
-    if sum(byte > 0x7F for byte in whole_lines) < _TELLING:
+    if len(whole_lines.translate(None, _ASCII)) < _TELLING:
         return "ascii"
     if is_utf8(whole_lines):
         return "utf-8"

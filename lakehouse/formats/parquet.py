@@ -46,7 +46,9 @@ def _batches(reading: Reading, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]
     try:
         for batch in file.iter_batches(_AT_ONCE):
             numbers = pa.array(range(row, row + len(batch)), pa.int64())
-            yield with_rows([text(column) for column in batch.columns], reading.names, numbers)
+            columns = [text(column) for column in batch.columns]
+            reading.measure(columns)
+            yield with_rows(columns, reading.names, numbers)
             row += len(batch)
         if row - 1 != file.metadata.num_rows:
             raise pa.ArrowInvalid(f"{row - 1} rows found, {file.metadata.num_rows} announced")

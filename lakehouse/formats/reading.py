@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from tempfile import SpooledTemporaryFile
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lakehouse.contract import Contract, Limits
 from lakehouse.errors import DeliveryUnreadable
@@ -79,6 +81,14 @@ class Reading:
                 hint="compare the file with format, delimiter, quote, header and encoding in the contract's 'source'",
             )
 
+    def measure(self, columns: Sequence[pa.Array]) -> None:
+        """Raises DeliveryUnreadable when a row of these text columns is longer than the limit."""
+        lengths = np.zeros(len(columns[0]) if columns else 0, np.int64)
+        for column in columns:
+            lengths += pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+        if (longest := int(lengths.max(initial=0))) > self.limits.row_bytes:
+            raise over_limit("row_bytes", longest, self.limits.row_bytes, self.where)
+
     def reject(self, source_row: int, reason: str, raw: str) -> None:
         """Keeps a record that can't be parsed. It must be counted as well."""
         self.unparsable.append(Unparsable(source_row, reason, raw))
@@ -138,4 +148,5 @@ def batched(reading: Reading, records: Iterable[tuple[int, Sequence[str | None] 
         if rows := [(number, values) for number, values in some if values is not None]:
             numbers, values = zip(*rows, strict=True)
             columns = [pa.array(column, pa.string()) for column in zip(*values, strict=True)]
+            reading.measure(columns)
             yield with_rows(columns, reading.names, pa.array(numbers, pa.int64()))

@@ -62,3 +62,9 @@ def test_damaged_or_foreign_files(reads: Reads, tmp_path: Path):
 def test_limits(reads: Reads, tmp_path: Path):
     with pytest.raises(DeliveryUnreadable, match="3 rows are more than the allowed 2"):
         reads(parquet(tmp_path, {"a": pa.array([1, 2, 3])}), "x.parquet", limits={"rows": 2})
+    with pytest.raises(DeliveryUnreadable, match="6 row_bytes are more than the allowed 5"):
+        reads(
+            parquet(tmp_path, {"a": pa.array(["中", None]), "b": pa.array(["xyz"] * 2)}),
+            "x.parquet",
+            limits={"row_bytes": 5},
+        )

@@ -105,6 +105,11 @@ def test_what_is_wrong_with_the_whole_file(reads: Reads, data: bytes, message: s
         reads(data, "x.xlsx")
 
 
+def test_a_row_above_the_limit(reads: Reads):
+    with pytest.raises(DeliveryUnreadable, match="row_bytes"):
+        reads(workbook(["a", "b"], ["123", "456"]), "x.xlsx", limits={"row_bytes": 5})
+
+
 def test_a_far_cell_is_refused_before_it_takes_memory(reads: Reads):
     book = Workbook()
     book.active["A1"], book.active["XFD1048576"] = "a", "x"
