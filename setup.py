@@ -13,6 +13,7 @@ DATA = [
     "**/*.j2",
     "**/*.css",
     "**/*.js",
+    "**/*.properties",
     ".airflowignore",
 ]
 
