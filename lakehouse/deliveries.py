@@ -43,9 +43,10 @@ class Delivery:
         return self.folder / self.file
 
 
-def delivery_id(contract: Contract, day: date, sha256: str) -> str:
-    """32 hexadecimal digits made of dataset, day and content."""
-    return hashlib.sha256(f"{contract.name}|{day.isoformat()}|{sha256}".encode()).hexdigest()[:32]
+def delivery_id(contract: Contract, day: date, received: Received) -> str:
+    """32 hexadecimal digits made of dataset, day and content. Without any content the name tells deliveries apart."""
+    content = received.sha256 if received.bytes else received.name
+    return hashlib.sha256(f"{contract.name}|{day.isoformat()}|{content}".encode()).hexdigest()[:32]
 
 
 def landing(settings: Settings, contract: Contract, day: date) -> Path:
@@ -58,7 +59,7 @@ def land(settings: Settings, contract: Contract, day: date, received: Received, 
 
     The folder appears under its name in one rename, manifest included: half a delivery is never seen.
     """
-    name = delivery_id(contract, day, received.sha256)
+    name = delivery_id(contract, day, received)
     folder = landing(settings, contract, day) / name
     if not (folder / MANIFEST).exists():
         delivery = Delivery(

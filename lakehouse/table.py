@@ -60,7 +60,7 @@ class Table:
 
     def exists(self) -> bool:
         """Whether a first commit has been made."""
-        return (self.path / "_delta_log").is_dir() and any((self.path / "_delta_log").iterdir())
+        return any((self.path / "_delta_log").glob("[0-9]*.json"))  # a writer that was killed may leave other files
 
     def open(self, version: int | None = None) -> DeltaTable:
         """The table at `version`, or the newest. Raises LakeError when it is missing or damaged."""
@@ -79,64 +79,46 @@ class Table:
 
     def engine(self) -> Engine | None:
         """The engine that owns the table, None before the first commit."""
-        if not self.exists():
-            return None
-        return "spark" if self.open().metadata().description == "engine=spark" else "embedded"
+        return _owner(self.open()) if self.exists() else None
 
     def claim(self, engine: Engine) -> None:
         """Raise WrongEngine unless `engine` may write here."""
-        owner = self.engine()
+        self._refuse_unless(engine, self.engine())
+
+    def _refuse_unless(self, engine: Engine, owner: Engine | None) -> None:
         if owner not in (None, engine):
             raise WrongEngine(
                 f"belongs to the {owner} engine", where=str(self.path), hint=f"write it with engine '{owner}'"
             )
 
-    def has_transaction(self, transaction: str) -> bool:
-        """Whether a commit with this transaction id was made: the write need not be repeated."""
-        return self.exists() and self.open().transaction_version(transaction) is not None
-
-    def facts(self, transaction: str, key: str) -> dict[str, str]:
-        """The facts of the commit whose `key` fact equals `transaction`; empty when the log no longer has it."""
-        for entry in self.open().history():
-            if entry.get(key) == transaction:
-                return {name: str(value) for name, value in entry.items()}
-        return {}
-
     def append_once(
         self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], commit: Commit, *, partition_by: str = "_day"
     ) -> bool:
         """Append the batches unless a commit with the same transaction was made. Returns whether it wrote."""
-        if commit.transaction and self.has_transaction(commit.transaction):
-            return False
-        grown = "merge" if self.exists() else None
-        self._write(schema, batches, commit, mode="append", partition_by=[partition_by], schema_mode=grown)
-        return True
+        with self._opened() as table:
+            if table and commit.transaction and table.transaction_version(commit.transaction) is not None:
+                return False
+            self._write(table, schema, batches, commit, mode="append", partition_by=[partition_by])
+            return True
 
     def replace_slice(self, day: date, schema: pa.Schema, batches: Iterable[pa.RecordBatch], commit: Commit) -> None:
         """Make the batches the only content of `_day = day`, in one commit. A schema that grew is merged in.
 
         An error raised by `batches` ends the write without a commit and comes back as it is.
         """
-        self._write(
-            schema,
-            batches,
-            commit,
-            mode="overwrite",
-            predicate=f"_day = '{day.isoformat()}'" if self.exists() else None,
-            partition_by=["_day"],
-            schema_mode="merge" if self.exists() else None,
-        )
+        with self._opened() as table:
+            predicate = f"_day = '{day.isoformat()}'" if table else None
+            self._write(table, schema, batches, commit, mode="overwrite", predicate=predicate, partition_by=["_day"])
 
     def merge(self, rows: pa.Table, commit: Commit, *, key: tuple[str, ...], order: str) -> None:
         """Upsert `rows` (one per `key`): a row replaces another only when its `order` is newer."""
-        if not self.exists():
-            self._write(rows.schema, rows.to_batches(), commit, mode="append", partition_by=None)
-            return
         same = " AND ".join(f't."{name}" = s."{name}"' for name in key)
         newer = f's."{order}" > t."{order}" OR (t."{order}" IS NULL AND s."{order}" IS NOT NULL)'
-        with _lake_faults(self.path), self.lock():
-            self.claim("embedded")
-            merger = self.open().merge(
+        with self._opened() as table:
+            if table is None:
+                self._write(table, rows.schema, rows.to_batches(), commit, mode="append", partition_by=None)
+                return
+            merger = table.merge(
                 rows,
                 same,
                 source_alias="s",
@@ -171,27 +153,39 @@ class Table:
         """Commits, newest first: version, timestamp, operation, run_id and counts."""
         return self.open().history()
 
-    def _write(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch], commit: Commit, **options: Any) -> None:
+    @contextmanager
+    def _opened(self) -> Iterator[DeltaTable | None]:
+        """The table for one write, None before the first commit. Opened once: replaying a long log is what costs."""
+        with _lake_faults(self.path), self.lock():
+            table = self.open() if self.exists() else None
+            self._refuse_unless("embedded", _owner(table) if table else None)
+            yield table
+
+    def _write(
+        self,
+        table: DeltaTable | None,
+        schema: pa.Schema,
+        batches: Iterable[pa.RecordBatch],
+        commit: Commit,
+        **options: Any,
+    ) -> None:
         rest = iter(batches)
         first = next(rest, None)
         stream = _Stream(schema, rest if first is None else chain([first], rest))
-        new = not self.exists()
-        with _lake_faults(self.path), self.lock():
-            self.claim("embedded")
-            try:
-                write_deltalake(
-                    str(self.path),
-                    stream.reader,
-                    description="engine=embedded" if new else None,
-                    configuration=PROPERTIES if new else None,
-                    commit_properties=commit.properties(),
-                    writer_properties=_writing(first),
-                    **options,
-                )
-            except Exception as error:
-                if stream.error is not None:
-                    raise stream.error from error
-                raise
+        creation = {"description": "engine=embedded", "configuration": PROPERTIES}
+        try:
+            write_deltalake(
+                table or str(self.path),
+                stream.reader,
+                commit_properties=commit.properties(),
+                writer_properties=_writing(first),
+                **({"schema_mode": "merge"} if table else creation),
+                **options,
+            )
+        except Exception as error:
+            if stream.error is not None:
+                raise stream.error from error
+            raise
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -203,6 +197,10 @@ class Table:
             yield
         finally:
             os.close(handle)
+
+
+def _owner(table: DeltaTable) -> Engine:
+    return "spark" if table.metadata().description == "engine=spark" else "embedded"
 
 
 def _writing(sample: pa.RecordBatch | None) -> WriterProperties:
