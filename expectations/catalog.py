@@ -1,12 +1,12 @@
 """Reads what the city expects: the register of departments, the contracts and the column standards.
 
 `load` checks shape only (no Spark, no ibis) and reports every mistake at once with file, line, key and the nearest valid name.
-`expectations.rules.verify` also fits the arguments of checks to their signatures.
+`expectations.verify.verify` also fits the arguments of checks to their signatures.
 """
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -60,7 +60,7 @@ class Catalog:
         """The contracts of one department. Raises UsageError for an unknown one."""
         if department not in {d.id for d in self.departments}:
             raise UsageError(
-                f"no department '{department}'", hint=_nearest(department, [d.id for d in self.departments])
+                f"no department '{department}'", hint=nearest(department, [d.id for d in self.departments])
             )
         return tuple(c for c in self.contracts if c.department == department)
 
@@ -69,11 +69,15 @@ class Catalog:
         for contract in self.contracts:
             if contract.name == name:
                 return contract
-        raise UsageError(f"no dataset '{name}'", hint=_nearest(name, [c.name for c in self.contracts]))
+        raise UsageError(f"no dataset '{name}'", hint=nearest(name, [c.name for c in self.contracts]))
 
     def only(self, name: str) -> "Catalog":
         """The catalogue with the contract of `department.dataset` alone. Raises UsageError for an unknown one."""
         return replace(self, contracts=(self.contract(name),))
+
+    def file(self, contract: Contract) -> Path:
+        """Where the contract stands."""
+        return self.path / "contracts" / contract.department / f"{contract.dataset}.yml"
 
     @property
     def layers(self) -> Path:
@@ -173,7 +177,7 @@ def _contracts(folder: Path, known: set[str], standards: dict[str, Standard], mi
     for path in sorted(folder.glob("*/*.yml")):
         if path.parent.name not in known:
             mistakes.append(
-                f"{path}: no department '{path.parent.name}' in departments.yml; {_nearest(path.parent.name, known)}"
+                f"{path}: no department '{path.parent.name}' in departments.yml; {nearest(path.parent.name, known)}"
             )
         if contract := _contract(path, standards, mistakes):
             found.append(contract)
@@ -196,7 +200,7 @@ def _contract(path: Path, standards: dict[str, Standard], mistakes: list[str]) -
     for name, column in contract.columns.items():
         if column.standard and column.standard not in standards:
             line = document.line(("columns", name, "standard"))
-            mistakes.append(f"{path}:{line}: no standard '{column.standard}'; {_nearest(column.standard, standards)}")
+            mistakes.append(f"{path}:{line}: no standard '{column.standard}'; {nearest(column.standard, standards)}")
     columns = {name: _classed(column, standards) for name, column in contract.columns.items()}
     return contract.model_copy(update={"columns": columns})
 
@@ -224,9 +228,12 @@ def _loose_ends(catalog: Path, contracts: tuple[Contract, ...]) -> list[str]:
         for name, column in contract.columns.items():
             if column.references and column.references not in columns:
                 place = ("columns", name, "references")
-                nearest = _nearest(column.references, columns)
-                mistakes.append(f"{located(where, place)}: no column '{column.references}'; {nearest}")
+                mistakes.append(f"{located(where, place)}: {_no_column(column.references, columns)}")
     return mistakes
+
+
+def _no_column(name: str, columns: set[str]) -> str:
+    return f"no column '{name}'; {nearest(name, columns)}"
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -316,7 +323,7 @@ def _explain(kind: type[BaseModel], place: tuple[str | int, ...], fault: Any) ->
             return _LATER[str(place[0])]
         tried = _SOURCES.get(str(fault["loc"][1])) if fault["loc"][0] == "source" else None
         names = [f.alias or n for n, f in _model_at(tried or kind, place[1 if tried else 0 : -1]).model_fields.items()]
-        return f"unknown key; {_nearest(str(place[-1]), set(names) - {'department', 'dataset'})}"
+        return f"unknown key; {nearest(str(place[-1]), set(names) - {'department', 'dataset'})}"
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "literal_error":
         return f"'{fault['input']}' is not one of {fault['ctx']['expected']}"
@@ -339,6 +346,8 @@ def _records(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _records(inner)
 
 
-def _nearest(name: str, names: Any) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+def nearest(name: str, names: Iterable[str]) -> str:
+    """What to say beside a name nobody knows: the likeliest of the valid names, or the first dozen of them."""
+    names = list(names)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(names)[:12])}"

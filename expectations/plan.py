@@ -17,7 +17,7 @@ import ibis.expr.types as ir
 from expectations.catalog import Standard
 from expectations.checks import norm
 from expectations.checks.measure import Slice
-from expectations.rules import Rule, rules
+from expectations.rules import FILLED_IN, Rule, rules
 from lakehouse.contract import Column, Contract
 from lakehouse.engine import embedded as engine
 from lakehouse.instants import is_fixed_width
@@ -226,12 +226,12 @@ class Plan:
     def _passes(self, rows: ir.Table, bit: int) -> ir.BooleanValue:
         rule = self.row_rules[bit]
         if rule.check.kind == "row":
-            injected = (
-                {"day": datetime.combine(self.day, time(), ZONE)}
-                if "day" in inspect.signature(rule.check.function).parameters
-                else {}
-            )
-            return rule.check.function(rows, **rule.args, **injected)
+            known = {
+                "day": datetime.combine(self.day, time(), ZONE),
+                "sent": lambda column: self._present(rows, column),
+            }
+            wanted = inspect.signature(rule.check.function).parameters
+            return rule.check.function(rows, **rule.args, **{n: known[n] for n in FILLED_IN if n in wanted})
         name = rule.columns[0]
         column, check = self.contract.columns[name], rule.check
         match check.name:

@@ -5,10 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from expectations.catalog import Catalog
 from expectations.checks import REGISTRY, Check
 from lakehouse.contract import Column, Contract, Expectation
-from lakehouse.errors import ContractError
 
 Level = Literal["error", "warn", "fail"]
 """What a broken rule does: quarantine the row, mark it, or keep the whole slice from being served."""
@@ -33,40 +31,9 @@ def rules(contract: Contract) -> tuple[Rule, ...]:
         found.append(Rule("key.unique", REGISTRY["unique"], contract.key, "error"))
     if contract.drift.columns == "quarantine":
         found.append(Rule("declared.row", REGISTRY["declared"], (), "error"))
-    found += [_expected(item, "fail") for item in contract.expect.fail]
-    found += [_expected(item, "warn") for item in contract.expect.warn]
+    found += [rule_of(item, "fail") for item in contract.expect.fail]
+    found += [rule_of(item, "warn") for item in contract.expect.warn]
     return tuple(found)
-
-
-def verify(catalog: Catalog) -> None:
-    """Fit every expectation to its check's signature and columns. Raises ContractError with every mistake."""
-    mistakes = []
-    for contract in catalog.contracts:
-        mistakes += [f"{contract.name}: {mistake}" for mistake in misfits(contract)]
-    if mistakes:
-        raise ContractError(
-            f"{len(mistakes)} mistakes in checks\n  " + "\n  ".join(mistakes), hint="mend the contracts named above"
-        )
-
-
-def misfits(contract: Contract) -> Iterator[str]:
-    """What is wrong with the contract's `expect:` items, one line each."""
-    for item in (*contract.expect.fail, *contract.expect.warn):
-        check = REGISTRY.get(item.check)
-        if check is None or check.kind == "column":
-            yield f"expect: no check '{item.check}' (known: {', '.join(sorted(n for n, c in REGISTRY.items() if c.kind != 'column'))})"
-            continue
-        parameters = {} if item.check == "agrees" else _parameters(check)
-        args = _arguments(item)
-        if item.check != "agrees":
-            yield from (f"expect.{item.check}: no argument '{name}'" for name in args if name not in parameters)
-            needed = [n for n, p in parameters.items() if p.default is p.empty and n not in args]
-            yield from (f"expect.{item.check}: argument '{name}' is missing" for name in needed)
-        if check.kind == "point" and not contract.point:
-            yield f"expect.{item.check}: the contract declares no point"
-        yield from (
-            f"expect.{item.check}: no column '{name}'" for name in _speaks_of(item) if name not in contract.columns
-        )
 
 
 def _column_rules(contract: Contract, name: str, column: Column) -> Iterator[Rule]:
@@ -89,21 +56,21 @@ def _column_rules(contract: Contract, name: str, column: Column) -> Iterator[Rul
         yield Rule(f"{name}.references", REGISTRY["references"], (name,), "warn", args={"to": column.references})
 
 
-def _expected(item: Expectation, level: Level) -> Rule:
+def rule_of(item: Expectation, level: Level) -> Rule:
+    """The rule of one item under `expect:`. Its id is `check` or `check(name)`, the name by default the columns it speaks of."""
     check = REGISTRY[item.check]
-    args = _arguments(item)
-    named = args.pop("name", None) or ",".join(_speaks_of(item)[:2])
+    args = {"values" if name == "in" else name: value for name, value in item.args.items()}
+    named = args.pop("name", None) or ",".join(columns_of(item)[:2])
     share = 1.0 if "share" in _own_parameters(check) else float(args.pop("share", 1.0))
-    return Rule(f"{item.check}({named})" if named else item.check, check, tuple(_speaks_of(item)), level, share, args)
+    if item.check == "duplicate_rows":
+        share = 1 - float(
+            item.args.get("share", 0)
+        )  # a contract says how many rows may repeat, a rule how many must not
+    return Rule(f"{item.check}({named})" if named else item.check, check, tuple(columns_of(item)), level, share, args)
 
 
-def _arguments(item: Expectation) -> dict[str, Any]:
-    """The item's arguments by the names of the check's parameters (`in` is a word of Python)."""
-    return {"values" if name == "in" else name: value for name, value in item.args.items()}
-
-
-def _speaks_of(item: Expectation) -> list[str]:
-    """The columns an expectation names."""
+def columns_of(item: Expectation) -> list[str]:
+    """The columns of its own dataset that an item names."""
     if item.check == "agrees":
         return [*item.args.get("on", {}), *[item.args[k] for k in ("left",) if k in item.args]]
     named: list[str] = []
@@ -113,14 +80,27 @@ def _speaks_of(item: Expectation) -> list[str]:
     return named
 
 
-def _own_parameters(check: Check) -> dict[str, inspect.Parameter]:
-    """The parameters of the check itself that a contract may fill: those by name only; the plan fills in the day."""
+def parameters_of(check: Check) -> dict[str, inspect.Parameter]:
+    """What may stand under an item: the check's own parameters, its `name`, and the `share` that must pass."""
+    own = {"in" if name == "values" else name: p for name, p in _own_parameters(check).items()}
+    optional = {"name": str, "share": float} | ({"layer": Literal["city"]} if check.name == "inside" else {})
+    joined = {"dataset": str, "on": dict[str, str], "left": str, "right": str} if check.name == "agrees" else {}
     return {
-        n: p for n, p in inspect.signature(check.function).parameters.items() if p.kind is p.KEYWORD_ONLY and n != "day"
+        **{name: _by_name(name, kind, default=None) for name, kind in optional.items()},
+        **{name: _by_name(name, kind) for name, kind in joined.items()},
+        **own,
     }
 
 
-def _parameters(check: Check) -> dict[str, inspect.Parameter]:
-    """What may stand under an expectation: the check's own parameters, its `name`, and the `share` that must pass."""
-    extra = {n: inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None) for n in ("name", "share")}
-    return extra | _own_parameters(check)
+def _by_name(name: str, kind: Any, **default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, **default)
+
+
+def _own_parameters(check: Check) -> dict[str, inspect.Parameter]:
+    """The parameters of the check itself that a contract may fill: those by name only that the plan doesn't fill in."""
+    parameters = inspect.signature(check.function).parameters.items()
+    return {name: p for name, p in parameters if p.kind is p.KEYWORD_ONLY and name not in FILLED_IN}
+
+
+FILLED_IN = ("day", "sent")
+"""What the plan tells a check: the slice's day (midnight in Asia/Shanghai), and the text of a column's cells as sent."""

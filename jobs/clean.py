@@ -11,13 +11,14 @@ import pyarrow as pa
 
 from expectations.catalog import Catalog
 from expectations.plan import Plan
+from expectations.verify import misfits
 from jobs import results
 from jobs.department import Outcome, each_dataset
 from jobs.judge import judged
 from jobs.split import Split, quarantine_schema, silver_schema
 from lakehouse.contract import Contract
 from lakehouse.engine import embedded as engine
-from lakehouse.errors import SliceRefused
+from lakehouse.errors import ContractError, SliceRefused
 from lakehouse.runs import Run, code_version
 from lakehouse.table import Commit
 
@@ -78,6 +79,8 @@ def _clean(run: Run, catalog: Catalog, contract: Contract, books: Books) -> Outc
     arrived = books.arrived.get(where, ())
     if not arrived:
         return Outcome("unchanged")
+    if mistakes := list(misfits(contract, catalog.file(contract))):
+        raise ContractError("; ".join(mistakes), hint="mend the lines named above")
     fingerprint = _fingerprint(contract, arrived)
     if books.done.get(where) == fingerprint and not run.forced:
         return Outcome("unchanged", fingerprint=fingerprint)

@@ -1,6 +1,8 @@
 """Accuracy (GB/T 36344: 03): can the value be true?"""
 
 from datetime import UTC, date, datetime
+from functools import reduce
+from operator import and_, or_
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +15,7 @@ import pyarrow.compute as pc
 from expectations.checks.measure import Slice, measure
 from expectations.checks.registry import check
 
-_DIRTY = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F\x{FFFD}]|锟斤拷|烫烫烫|Ã[\x{80}-\x{BF}]|â€"
+DIRTY = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F\x{FFFD}]|锟斤拷|烫烫烫|Ã[\x{80}-\x{BF}]|â€"
 """Control characters, the replacement character, and the usual marks of text decoded with the wrong encoding."""
 
 
@@ -43,10 +45,8 @@ def unique(repeated: ir.BooleanValue) -> ir.BooleanValue:
 def clean_text(rows: ir.Table, *, columns: list[str] | None = None) -> ir.BooleanValue:
     """No control characters, replacement characters or mojibake in `columns` (default: every text column)."""
     names = columns or [name for name, kind in rows.schema().items() if isinstance(kind, dt.String) and name[0] != "_"]
-    clean = ibis.literal(True)
-    for name in names:
-        clean = clean & ~rows[name].fill_null("").re_search(_DIRTY)
-    return clean
+    clean = reduce(and_, [rows[name].fill_null("").re_search(DIRTY).negate() for name in names])
+    return reduce(or_, [rows[name].notnull() for name in names]).ifelse(clean, ibis.null("boolean"))
 
 
 @check("row", "accurate", "0301")
@@ -71,7 +71,8 @@ def varied(slice_: Slice, *, column: str, share: float = 0.9) -> ir.Table:
     filled = slice_.rows.filter(slice_.rows[column].notnull())
     counts = filled.group_by(column).aggregate(n=filled.count())
     fits = counts.n.max().fill_null(0) <= counts.n.sum().fill_null(0) * share
-    return measure(counts, evaluated=ibis.literal(1), passed=fits, observed=counts.n.max() / counts.n.sum())
+    judged = counts.n.sum().fill_null(0) > 0
+    return measure(counts, evaluated=judged, passed=judged & fits, observed=counts.n.max() / counts.n.sum())
 
 
 @check("point", "accurate", "0301")

@@ -1,5 +1,7 @@
 """Completeness (GB/T 36344: 02): are the values and the records there?"""
 
+from datetime import timedelta
+
 import ibis
 import ibis.expr.types as ir
 
@@ -29,11 +31,14 @@ def row_count(slice_: Slice, *, min: int = 0, max: int | None = None) -> ir.Tabl
 
 @check("table", "complete", "0202")
 def volume(slice_: Slice, *, share: float = 0.7, days: int = 60) -> ir.Table:
-    """At least `share` of the mean row count of the last `days` slices of the same day type; unjudged without any.
+    """At least `share` of the mean row count of the slices of the last `days` days of the same day type; unjudged without.
+
+    Day types are working days and weekends, by the weekday.
 
     0.7 over 60 days is the volume rule of Toronto's open data (domain reference, section 2).
     """
-    usual = [rows for _, rows in slice_.history[:days]]
+    since, weekend = slice_.day - timedelta(days=days), slice_.day.isoweekday() > 5
+    usual = [rows for day, rows in slice_.history if day >= since and (day.isoweekday() > 5) == weekend]
     count = slice_.rows.count()
     if not usual:
         return measure(slice_.rows, evaluated=ibis.literal(0), passed=ibis.literal(0), observed=count)

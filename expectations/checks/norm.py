@@ -1,5 +1,7 @@
 """Conformance (GB/T 36344: 01): are values written as the standards and the contract say?"""
 
+from collections.abc import Callable
+
 import ibis
 import ibis.expr.types as ir
 
@@ -41,9 +43,11 @@ def in_(value: ir.Value, *allowed: str) -> ir.BooleanValue:
 
 
 @check("row", "norm", "0104")
-def when(rows: ir.Table, *, column: str, values: list[str], then: str) -> ir.BooleanValue:
-    """Where `column` is one of `values`, `then` has a value."""
-    applies = rows[column].cast("string").isin(values)
+def when(
+    rows: ir.Table, *, column: str, values: list[str], then: str, sent: Callable[[str], ir.StringValue]
+) -> ir.BooleanValue:
+    """Where `column` is one of `values`, `then` has a value; not judged where it was `sent`, but not understood."""
+    applies = rows[column].cast("string").isin(values) & (rows[then].notnull() | sent(then).isnull())
     return applies.ifelse(rows[then].notnull(), ibis.null("boolean"))
 
 

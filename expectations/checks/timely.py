@@ -1,6 +1,8 @@
 """Timeliness of content (GB/T 36344: 05): do the instants in the data fit the period and their own order?"""
 
 from datetime import UTC, datetime, time, timedelta
+from functools import reduce
+from operator import and_
 
 import ibis
 import ibis.expr.types as ir
@@ -33,10 +35,16 @@ def fresh(slice_: Slice, *, column: str, within: str) -> ir.Table:
 
 @check("row", "timely", "0503")
 def sequence(rows: ir.Table, *, by: list[str], at: str) -> ir.BooleanValue:
-    """Within each group `by`, instants don't run backwards in the order of the file."""
+    """Within each group `by`, an instant isn't earlier than that of the row before, in the order of the file.
+
+    The first row of a group passes; nothing is judged where the row itself or the one before has no instant or no group.
+    """
     order = [rows["_source_file"], rows["_source_row"]]
-    before = rows[at].lag().over(group_by=[rows[name] for name in by], order_by=order)
-    return before.isnull().ifelse(ibis.literal(True), rows[at] >= before)
+    window = ibis.window(group_by=[rows[name] for name in by], order_by=order)
+    first = ibis.row_number().over(window) == 0
+    grouped = reduce(and_, [rows[name].notnull() for name in by])
+    steps = first.ifelse(rows[at].notnull().nullif(False), rows[at] >= rows[at].lag().over(window))
+    return grouped.ifelse(steps, ibis.null("boolean"))
 
 
 def _utc(moment: datetime) -> datetime:
