@@ -29,21 +29,27 @@ def bring(run: Run, catalog: Catalog, department: str) -> None:
 
 
 class Known:
-    """What the books say about earlier deliveries: ids already loaded, and contents seen on earlier days."""
+    """What the books say about earlier deliveries: ids loaded, ids refused and why, and contents seen on earlier days."""
 
-    def __init__(self, loaded: set[str], contents: Mapping[tuple[str, str], set[tuple[date, str]]]) -> None:
-        self.loaded, self.contents = loaded, contents
+    def __init__(
+        self, loaded: set[str], refused: Mapping[str, str], contents: Mapping[tuple[str, str], set[tuple[date, str]]]
+    ) -> None:
+        self.loaded, self.refused, self.contents = loaded, refused, contents
 
     @classmethod
     def of(cls, ops: Ops, day: date) -> "Known":
-        rows = ops.read("deliveries").select(["department", "dataset", "day", "delivery_id", "event", "content_hash"])
+        told = ["department", "dataset", "day", "delivery_id", "event", "content_hash", "reason"]
+        rows = ops.read("deliveries").select(told)
         loaded: set[str] = set()
+        refused: dict[str, str] = {}
         contents: dict[tuple[str, str], set[tuple[date, str]]] = {}
         for row in rows.to_pylist():
             if row["event"] == "loaded":
                 loaded.add(row["delivery_id"])
                 contents.setdefault((row["department"], row["dataset"]), set()).add((row["day"], row["content_hash"]))
-        return cls(loaded, contents)
+            elif row["event"] == "refused" and row["delivery_id"]:
+                refused[row["delivery_id"]] = row["reason"]
+        return cls(loaded, refused, contents)
 
     def seen_before(self, contract: Contract, day: date, content_hash: str) -> bool:
         """Whether the same content was delivered on an earlier day."""
@@ -54,12 +60,10 @@ class Known:
 def _bring(run: Run, contract: Contract, known: Known) -> Outcome:
     fault = _pull(run, contract)
     deliveries = landed(run.settings, contract, run.day)
-    new = [delivery for delivery in deliveries if delivery.id not in known.loaded]
-    for delivery in new:
-        _load(run, contract, delivery, known)
+    news = [_load(run, contract, delivery, known) for delivery in deliveries if delivery.id not in known.loaded]
     if isinstance(fault, SourceUnavailable | SourceRefused):
         raise fault
-    return Outcome("succeeded" if new else "unchanged")
+    return Outcome("succeeded" if any(news) else "unchanged")
 
 
 def _pull(run: Run, contract: Contract) -> CitylakeError | None:
@@ -82,12 +86,17 @@ def _pull(run: Run, contract: Contract) -> CitylakeError | None:
     return None
 
 
-def _load(run: Run, contract: Contract, delivery: Delivery, known: Known) -> None:
+def _load(run: Run, contract: Contract, delivery: Delivery, known: Known) -> bool:
+    """Load one delivery. Whether the books learn anything new: what was refused is tried again with every run, for the
+    contract may have been mended, but said once."""
     try:
         done = load(run, contract, delivery)
     except DeliveryUnreadable as error:
-        _note(run, contract, "refused", delivery, reason=str(error))
-        return
+        reason = str(error)
+        if known.refused.get(delivery.id) == reason:
+            return False
+        _note(run, contract, "refused", delivery, reason=reason)
+        return True
     counts = {
         "rows_in": done.rows_in,
         "loaded": done.loaded,
@@ -97,6 +106,7 @@ def _load(run: Run, contract: Contract, delivery: Delivery, known: Known) -> Non
     _note(run, contract, "loaded", delivery, **counts, undeclared=done.undeclared, missing=done.missing)
     if known.seen_before(contract, delivery.day, done.content_hash):
         _note(run, contract, "unchanged", delivery, **counts, reason="the same content was delivered on an earlier day")
+    return True
 
 
 def _note(run: Run, contract: Contract, event: str, delivery: Delivery | None = None, **more: object) -> None:

@@ -4,7 +4,7 @@ from codecs import BOM_UTF8
 from pathlib import Path, PurePath
 
 from lakehouse.contract import Contract, FileSource, HttpSource, PostgresSource
-from lakehouse.errors import ContractError, DeliveryUnreadable
+from lakehouse.errors import DeliveryUnreadable
 from lakehouse.formats import csv, jsonl, pages, parquet, xlsx
 from lakehouse.formats.reading import Reading, Unparsable, Unparsables
 
@@ -32,8 +32,8 @@ _NO_TEXT = {
 def read(path: Path, contract: Contract, *, quoted: bool = True) -> Reading:
     """The file as names, batches of text and unparsable records; `quoted=False` promises that no quote occurs in it.
 
-    Raises DeliveryUnreadable when the file as a whole isn't what the contract says, from `batches` too while they are
-    read; ContractError when neither contract nor file name tell the format.
+    Raises DeliveryUnreadable when the file as a whole isn't what the contract says, or neither contract nor file name
+    tell the format; from `batches` too while they are read. ContractError for an encoding or delimiter there isn't.
     """
     match contract.source:
         case HttpSource() as source:
@@ -57,7 +57,7 @@ def _read_file(path: Path, contract: Contract, source: FileSource, quoted: bool)
         case "parquet":
             return parquet.read(path, contract)
         case _:
-            raise ContractError(
+            raise DeliveryUnreadable(
                 f"the name '{path.name}' doesn't tell the format", where=contract.name, hint="set 'format' in 'source'"
             )
 

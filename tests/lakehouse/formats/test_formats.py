@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.errors import CitylakeError, ContractError
+from lakehouse.errors import CitylakeError, DeliveryUnreadable
 
 Reads = Callable[..., object]
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
@@ -19,7 +19,7 @@ needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="the real deliveri
 def test_the_format_is_declared_or_told_by_the_name(reads: Reads):
     assert reads(b"a,b\n1,2\n", "X.CSV").rows == [("1", "2")]
     assert reads(b"a,b\n1,2\n", "x.dat", format="csv").rows == [("1", "2")]
-    with pytest.raises(ContractError, match=r"'x\.dat' doesn't tell the format"):
+    with pytest.raises(DeliveryUnreadable, match=r"'x\.dat' doesn't tell the format"):
         reads(b"a,b\n1,2\n", "x.dat")
 
 
