@@ -1,26 +1,26 @@
 """From a contract to one pass over a slice: typed columns, a bit per broken rule, and the text of what has to be kept.
 
-The pass is an ibis expression over the view `bronze`; the engine compiles it and runs it. Which bits quarantine a row,
-and what a check counts, is decided by the rules of the plan, so every engine counts the same.
+The pass is SQL over the view `bronze`: its layers stand here, its pieces (casts, checks) are compiled from ibis for the
+engine that runs it. Which bits quarantine a row, and what a check counts, is decided by the rules of the plan, so every
+engine counts the same.
 """
 
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from functools import cached_property, reduce
-from operator import or_
+from functools import cached_property
 
 import ibis
 import ibis.expr.types as ir
 
+from expectations import fragments
 from expectations.catalog import Standard
-from expectations.checks import norm
 from expectations.checks.measure import Slice
+from expectations.fragments import about
 from expectations.rules import FILLED_IN, Rule, rules
 from lakehouse.contract import Column, Contract
 from lakehouse.engine import embedded as engine
-from lakehouse.instants import is_fixed_width
 from lakehouse.settings import ZONE
 
 ROW_ID = ("_delivery_id", "_source_file", "_source_row")
@@ -29,7 +29,14 @@ ROW_ID = ("_delivery_id", "_source_file", "_source_row")
 BITS = 62
 """Rules per mask column: what fits a signed 64-bit integer with room for the sum."""
 
-_TECHNICAL = {"_extra": "string", "_delivery_id": "string", "_source_file": "string", "_source_row": "int64"}
+TECHNICAL = {
+    "_extra": "string",
+    "_delivery_id": "string",
+    "_source_file": "string",
+    "_source_row": "int64",
+    "_loaded_at": "timestamp('UTC')",
+}
+"""The columns of bronze that the pass reads beside the declared ones."""
 
 
 @dataclass(frozen=True)
@@ -85,193 +92,172 @@ class Plan:
         return max(1, -(-len(self.row_rules) // BITS))
 
     @cached_property
-    def typed(self) -> ir.Table:
-        """Every declared column typed, its text as `_text_<column>` (null where empty), and the technical columns."""
-        schema = {name: "string" for name in self.contract.columns} | _TECHNICAL | {"_loaded_at": "timestamp('UTC')"}
-        bronze = ibis.table(schema, name="bronze")
-        raw = bronze.select(
-            *[bronze[n] for n in (*_TECHNICAL, "_loaded_at")],
-            **{f"_text_{n}": bronze[n] for n in self.contract.columns},
-        )
-        tried = {n: engine.quick(raw[f"_text_{n}"], column) for n, column in self.contract.columns.items()}
-        first = raw.mutate(**{f"_quick_{n}": value for n, value in tried.items() if value is not None})
-        return first.select(
-            *[first[n] for n in raw.columns],
-            **{name: self._value(first, name, column) for name, column in self.contract.columns.items()},
-        )
+    def typed(self) -> str:
+        """SQL: every declared column typed, its text as `_text_<column>` (null where empty), and the technical columns."""
+        sent = [
+            *(f'"{name}"' for name in TECHNICAL),
+            *(f'"{name}" AS "_text_{name}"' for name in self.contract.columns),
+        ]
+        raw = f"SELECT {', '.join(sent)} FROM bronze"
+        tried = [self._quick(name, column) for name, column in self.contract.columns.items()]
+        first = f"SELECT {', '.join(['t0.*', *filter(None, tried)])} FROM ({raw}) AS t0"
+        kept = [*(f'"{name}"' for name in TECHNICAL), *(f'"_text_{name}"' for name in self.contract.columns)]
+        values = [f'{self._value(name, column)} AS "{name}"' for name, column in self.contract.columns.items()]
+        return f"SELECT {', '.join([*kept, *values])} FROM ({first}) AS t0"
 
-    def _value(self, rows: ir.Table, name: str, column: Column) -> ir.Value:
-        raw = rows[f"_text_{name}"]
+    def _quick(self, name: str, column: Column) -> str | None:
+        piece = fragments.quick(column.type, column.format)
+        return piece and f'{about(piece, name)} AS "_quick_{name}"'
+
+    def _value(self, name: str, column: Column) -> str:
         nulls = self.contract.source.null
-        if column.type != "string":
-            value = engine.cast(raw, rows[f"_quick_{name}"] if f"_quick_{name}" in rows.columns else None, column)
-            return engine.text(raw, nulls).notnull().ifelse(value, ibis.null(value.type())) if nulls else value
-        text = engine.text(raw, nulls)
-        return norm.normalised(text, self.standards[column.standard]) if column.standard else text
+        if column.type == "string":
+            return about(fragments.text(nulls, self.standards[column.standard] if column.standard else None), name)
+        return about(fragments.cast(column.type, column.format, column.zone, nulls), name)
 
-    def hashes(self, columns: tuple[str, ...]) -> ir.Table:
-        """A hash `h` of `columns` per row. Equal values have equal hashes; `repeated` sorts out chance and nulls."""
-        rows = self.typed
-        return rows.select(h=engine.key_hash([self._comparable(rows, name) for name in columns]))
+    def hashes(self, columns: tuple[str, ...]) -> str:
+        """SQL: a hash `h` of `columns` per row. Equal values have equal hashes; `repeated` sorts out chance and nulls."""
+        return f"SELECT {self._key_hash(columns)} AS h FROM ({self.typed}) AS t0"
 
-    def _comparable(self, rows: ir.Table, name: str) -> ir.Value:
-        """What to compare a column's values by: their text, uncast, where equal instants are always written alike."""
-        column = self.contract.columns[name]
-        if column.type == "timestamp" and column.format and is_fixed_width(column.format):
-            raw = rows[f"_text_{name}"]
-            return (raw.length() == len(column.format)).ifelse(raw, engine.text(raw))
-        return rows[name]
+    def _key_hash(self, columns: tuple[str, ...]) -> str:
+        declared = self.contract.columns
+        pieces = [about(fragments.comparable(declared[n].type, declared[n].format), n) for n in columns]
+        return engine.key_hash(pieces)
 
-    def repeated(self, bit: int, columns: tuple[str, ...]) -> ir.Table:
-        """Row ids of every row but the first with the same `columns`, among rows that no other rule rejects.
+    def repeated(self, bit: int, columns: tuple[str, ...]) -> str:
+        """SQL: row ids of every row but the first with the same `columns`, among rows that no other rule rejects.
 
         Reads the view `repeats` (column h) made of the hashes that occur more than once.
         """
-        rows = self._judged(self.typed.mutate(_repeated=ibis.literal(0, "int64")))
-        rows = rows.filter(_all_filled(rows, columns))
-        repeats = ibis.table({"h": engine.HASH}, name="repeats")
-        hashed = rows.mutate(_h=engine.key_hash([self._comparable(rows, name) for name in columns]))
-        candidates = hashed.semi_join(repeats, hashed._h == repeats.h)
-        sound = reduce(lambda a, b: a & b, [~self._hit(candidates, m) for m in range(self.masks)])
-        kept = candidates.filter(sound) if self.row_rules[bit].level == "error" else candidates
-        order = [kept["_loaded_at"], kept["_delivery_id"], kept["_source_file"], kept["_source_row"]]
-        numbered = kept.mutate(_n=ibis.row_number().over(group_by=[kept[name] for name in columns], order_by=order))
-        late = numbered.filter(numbered._n > 0)
-        return late.select(*[late[name] for name in ROW_ID], bit=ibis.literal(1 << bit, "int64"))
+        wanted = [f"{self._key_hash(columns)} IN (SELECT h FROM repeats)", *(f't0."{n}" IS NOT NULL' for n in columns)]
+        if self.row_rules[bit].level == "error":
+            wanted += [f"NOT {self._hit(mask)}" for mask in range(self.masks)]
+        same = ", ".join(f't0."{name}"' for name in columns)
+        number = f"row_number() OVER (PARTITION BY {same} ORDER BY _loaded_at, _delivery_id, _source_file, _source_row) AS _n"
+        rows = f"SELECT t0.*, {number} FROM ({self._judged(repeats=False)}) AS t0 WHERE {' AND '.join(wanted)}"
+        return f"SELECT {', '.join(ROW_ID)}, CAST({1 << bit} AS BIGINT) AS bit FROM ({rows}) AS t0 WHERE _n > 1"
 
-    def rows(self, *, repeats: bool) -> ir.Table:
-        """The pass: row ids, typed columns, `_failed_*`, `_skipped`, and `_text_*` of rejected rows and misfits only.
+    def rows(self, *, repeats: bool) -> str:
+        """SQL, the pass: row ids, typed columns, `_failed_*`, `_skipped`, and `_text_*` of rejected rows and misfits only.
 
         With `repeats` it reads the view `repeated` (row ids and `bits`) for the unique rules.
         """
-        rows = self.typed
-        if repeats:
-            found = ibis.table({**{n: _TECHNICAL[n] for n in ROW_ID}, "bits": "int64"}, name="repeated")
-            joined = rows.left_join(found, list(ROW_ID))
-            rows = joined.select(*[joined[n] for n in rows.columns], _repeated=joined.bits.fill_null(0))
-        else:
-            rows = rows.mutate(_repeated=ibis.literal(0, "int64"))
-        judged = self._judged(rows)
-        rejected = reduce(or_, [self._hit(judged, m) for m in range(self.masks)])
-        judged = judged.mutate(_rejected=rejected)
-        texts = {f"_text_{n}": self._kept_text(judged, n) for n in self.contract.columns}
-        extra = judged._rejected.ifelse(judged["_extra"], ibis.null("string"))
-        names = [
-            *ROW_ID,
-            "_loaded_at",
-            *self.contract.columns,
-            "_rejected",
-            "_skipped",
-            *(f"_failed_{m}" for m in range(self.masks)),
-        ]
-        kept = judged["_extra"] if self.contract.drift.columns == "evolve" else extra
-        return judged.select(*[judged[n] for n in names], **texts, _extra=kept)
+        rejected = " OR ".join(self._hit(mask) for mask in range(self.masks))
+        judged = f"SELECT t0.*, {rejected} AS _rejected FROM ({self._judged(repeats=repeats)}) AS t0"
+        columns = [f'"{name}"' for name in self.contract.columns]
+        masks = [f"_failed_{mask}" for mask in range(self.masks)]
+        texts = [self._kept_text(name) for name in self.contract.columns]
+        evolving = self.contract.drift.columns == "evolve"
+        extra = "_extra" if evolving else "CASE WHEN _rejected THEN _extra END AS _extra"
+        wanted = [*ROW_ID, "_loaded_at", *columns, "_rejected", "_skipped", *masks, *texts, extra]
+        return f"SELECT {', '.join(wanted)} FROM ({judged}) AS t0"
 
-    def tables(self) -> list[ir.Table]:
-        """One query per table rule, each of one row: rule (its place), evaluated, passed, observed."""
-        slice_ = Slice(self.typed, self.day, self.history)
-        return [
-            rule.check.function(slice_, **rule.args).mutate(rule=ibis.literal(number, "int64"))
-            for number, rule in enumerate(self.table_rules)
-        ]
+    def tables(self) -> list[str]:
+        """SQL: one query per table rule, each of one row: rule (its place), evaluated, passed, observed."""
+        slice_ = Slice(self._typed_table, self.day, self.history)
+        measured = [engine.sql(rule.check.function(slice_, **rule.args)) for rule in self.table_rules]
+        return [f"SELECT {number} AS rule, * FROM ({query}) AS t0" for number, query in enumerate(measured)]
 
-    def _hit(self, rows: ir.Table, mask: int) -> ir.BooleanValue:
+    def together(self, queries: list[str]) -> str:
+        """SQL: queries over the typed rows as one."""
+        return f"WITH typed AS ({self.typed}) {' UNION ALL '.join(queries)}"
+
+    @cached_property
+    def _typed_table(self) -> ir.Table:
+        """The typed rows as checks see them."""
+        values = {name: fragments.TYPES[column.type] for name, column in self.contract.columns.items()}
+        texts = {f"_text_{name}": "string" for name in values}
+        return ibis.table({**TECHNICAL, **texts, **values}, name="typed")
+
+    def _hit(self, mask: int) -> str:
         """Whether a rule of `_failed_{mask}` that quarantines is broken."""
-        return (rows[f"_failed_{mask}"] & ibis.literal(self.rejecting(mask), "int64")) != 0
+        return f"(_failed_{mask} & {self.rejecting(mask)}) <> 0"
 
-    def _kept_text(self, rows: ir.Table, name: str) -> ir.StringValue:
-        text = rows[f"_text_{name}"]
-        misfit: ir.BooleanValue = ibis.literal(False)
+    def _kept_text(self, name: str) -> str:
+        misfit = ""
         if self.contract.columns[name].type != "string":
-            misfit = rows[name].isnull().ifelse(self._present(rows, name).notnull(), False)
-        return (rows._rejected | misfit).ifelse(text, ibis.null("string"))
+            sent = about(fragments.sent(self.contract.source.null), name)
+            misfit = f' OR CASE WHEN "{name}" IS NULL THEN {sent} IS NOT NULL ELSE FALSE END'
+        return f'CASE WHEN _rejected{misfit} THEN "_text_{name}" END AS "_text_{name}"'
 
-    def _judged(self, rows: ir.Table) -> ir.Table:
-        for name, standard in self.code_lists.items():
-            codes = ibis.table({"code": "string"}, name=f"codes_{standard}").view()
-            joined = rows.left_join(codes, rows[name] == codes.code)
-            rows = joined.select(*[joined[n] for n in rows.columns], **{f"_listed_{name}": joined.code.notnull()})
-        columns: dict[str, ir.Value] = {}
-        for mask in range(self.masks):
-            bits = range(mask * BITS, min((mask + 1) * BITS, len(self.row_rules)))
-            columns[f"_failed_{mask}"] = self._mask(rows, list(bits))
-        judgements = [self._passes(rows, bit) for bit in self.skippable]
-        columns["_skipped"] = _sum([_weighed(passes.isnull(), place) for place, passes in enumerate(judgements)])
-        return rows.mutate(**columns)
+    def _judged(self, *, repeats: bool) -> str:
+        """SQL: the typed rows with `_failed_*` and `_skipped`."""
+        columns = ["t0.*"]
+        joins = []
+        for number, (name, standard) in enumerate(sorted(self.code_lists.items())):
+            columns.append(f'c{number}.code IS NOT NULL AS "_listed_{name}"')
+            joins.append(f'LEFT JOIN codes_{standard} AS c{number} ON t0."{name}" = c{number}.code')
+        if repeats:
+            columns.append("COALESCE(r.bits, 0) AS _repeats")
+            joins.append(f"LEFT JOIN repeated AS r ON {' AND '.join(f't0.{name} = r.{name}' for name in ROW_ID)}")
+        else:
+            columns.append("CAST(0 AS BIGINT) AS _repeats")
+        known = f"SELECT {', '.join(columns)} FROM ({self.typed}) AS t0 {' '.join(joins)}"
+        masks = [f"{self._mask(mask)} AS _failed_{mask}" for mask in range(self.masks)]
+        skipped = [_weighed(f"({self._passes(bit)}) IS NULL", place) for place, bit in enumerate(self.skippable)]
+        return f"SELECT t0.*, {', '.join([*masks, f'{_sum(skipped)} AS _skipped'])} FROM ({known}) AS t0"
 
-    def _mask(self, rows: ir.Table, bits: list[int]) -> ir.IntegerValue:
-        """The sum of the bits of broken rules. A column's rules look at the null case or at the value, never at both: half the work."""
+    def _mask(self, mask: int) -> str:
+        """The sum of the bits of broken rules. A column's rules look at the null case or at the value, never at both."""
+        bits = range(mask * BITS, min((mask + 1) * BITS, len(self.row_rules)))
+        single = [bit for bit in bits if self._is_single(bit)]
         terms = []
-        for name in dict.fromkeys(self.row_rules[bit].columns[0] for bit in bits if self._single(bit)):
-            ours = [bit for bit in bits if self._single(bit) and self.row_rules[bit].columns[0] == name]
+        for name in dict.fromkeys(self.row_rules[bit].columns[0] for bit in single):
+            ours = [bit for bit in single if self.row_rules[bit].columns[0] == name]
             absent = [bit for bit in ours if self.row_rules[bit].check.name in ("required", "type")]
-            empty = _sum([self._broken(rows, bit) for bit in absent])
-            filled = _sum([self._broken(rows, bit) for bit in ours if bit not in absent])
-            terms.append(rows[name].isnull().ifelse(empty, filled))
-        terms += [self._broken(rows, bit) for bit in bits if not self._single(bit)]
+            filled = [bit for bit in ours if bit not in absent]
+            empty, full = (_sum([self._broken(bit) for bit in some]) for some in (absent, filled))
+            terms.append(f'CASE WHEN t0."{name}" IS NULL THEN {empty} ELSE {full} END')
+        terms += [self._broken(bit) for bit in bits if bit not in single]
         return _sum(terms)
 
-    def _single(self, bit: int) -> bool:
+    def _is_single(self, bit: int) -> bool:
         rule = self.row_rules[bit]
         return rule.check.kind == "column" and rule.check.name != "unique"
 
-    def _broken(self, rows: ir.Table, bit: int) -> ir.IntegerValue:
-        return _weighed((~self._passes(rows, bit)).fill_null(False), bit % BITS)
+    def _broken(self, bit: int) -> str:
+        return _weighed(f"COALESCE(NOT {self._passes(bit)}, FALSE)", bit % BITS)
 
     @cached_property
     def skippable(self) -> tuple[int, ...]:
         """The row rules (bits) that can have nothing to judge in a row: bit i of `_skipped` is the i-th of them."""
         return tuple(bit for bit, rule in enumerate(self.row_rules) if rule.check.kind == "row")
 
-    def _passes(self, rows: ir.Table, bit: int) -> ir.BooleanValue:
+    def _passes(self, bit: int) -> str:
         rule = self.row_rules[bit]
         if rule.check.kind == "row":
-            known = {
-                "day": datetime.combine(self.day, time(), ZONE),
-                "sent": lambda column: self._present(rows, column),
-            }
-            wanted = inspect.signature(rule.check.function).parameters
-            return rule.check.function(rows, **rule.args, **{n: known[n] for n in FILLED_IN if n in wanted})
+            return self._row_passes(rule)
+        if rule.check.name == "unique":
+            return fragments.is_first(bit % BITS)
         name = rule.columns[0]
-        column, check = self.contract.columns[name], rule.check
-        match check.name:
-            case "required":
-                return check.function(self._present(rows, name))
-            case "type":
-                return check.function(self._present(rows, name), rows[name])
-            case "unique":
-                return check.function((rows["_repeated"] & ibis.literal(1 << bit, "int64")) != 0)
-            case "standard":
-                listed = rows[f"_listed_{name}"] if name in self.code_lists else None
-                return check.function(rows[name], self.standards[str(column.standard)], listed)
-            case "between":
-                return check.function(rows[name], *column.between, column.zone or str(ZONE))  # type: ignore[misc]
-            case "in":
-                return check.function(rows[name], *column.in_)  # type: ignore[misc]
-            case "length":
-                return check.function(rows[name], *column.length)  # type: ignore[misc]
-            case _:
-                return check.function(rows[name], getattr(column, check.name))
+        column = self.contract.columns[name]
+        if rule.check.name == "standard":
+            return about(fragments.conforms(self.standards[str(column.standard)]), name)
+        args = {
+            "between": (*(column.between or ()), column.zone or str(ZONE)),
+            "in": column.in_ or (),
+            "length": column.length or (),
+            "pattern": (column.pattern,),
+        }.get(rule.check.name, ())
+        return about(fragments.passes(rule.check.name, column.type, args, self.contract.source.null), name)
 
-    def _present(self, rows: ir.Table, name: str) -> ir.Value:
-        """The cell's text without outer white space, null where it is empty. Judged only where the value is null."""
+    def _row_passes(self, rule: Rule) -> str:
+        known = {"day": datetime.combine(self.day, time(), ZONE), "sent": self._sent}
+        wanted = inspect.signature(rule.check.function).parameters
+        given = {name: known[name] for name in FILLED_IN if name in wanted}
+        return engine.fragment(rule.check.function(self._typed_table, **rule.args, **given))
+
+    def _sent(self, name: str) -> ir.Value:
+        """The cell's text without outer white space, null where it is empty."""
+        rows = self._typed_table
         if self.contract.columns[name].type == "string":
             return rows[name]
         return engine.text(rows[f"_text_{name}"], self.contract.source.null)
 
 
-def together(queries: list[ir.Table]) -> ir.Table:
-    """Several queries with the same columns as one."""
-    return reduce(lambda one, other: one.union(other), queries)
+def _weighed(flag: str, bit: int) -> str:
+    return f"CASE WHEN {flag} THEN CAST({1 << bit} AS BIGINT) ELSE 0 END"
 
 
-def _weighed(flag: ir.BooleanValue, bit: int) -> ir.IntegerValue:
-    return flag.ifelse(ibis.literal(1 << bit, "int64"), ibis.literal(0, "int64"))
-
-
-def _sum(terms: list[ir.IntegerValue]) -> ir.IntegerValue:
-    return reduce(lambda a, b: a + b, terms, ibis.literal(0, "int64"))
-
-
-def _all_filled(rows: ir.Table, columns: tuple[str, ...]) -> ir.BooleanValue:
-    return reduce(lambda a, b: a & b, [rows[name].notnull() for name in columns])
+def _sum(terms: list[str]) -> str:
+    return " + ".join(terms) if terms else "CAST(0 AS BIGINT)"

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from expectations.plan import ROW_ID, Plan, together
+from expectations.plan import ROW_ID, Plan
 from jobs.split import Header, Split
 from lakehouse.engine import embedded as engine
 
@@ -44,13 +44,13 @@ def _measured(connection: duckdb.DuckDBPyConnection, plan: Plan) -> dict[int, di
     """Counts of the table rules by their place in the plan, in one query; a rule that can't be computed is left out."""
     queries = plan.tables()
     try:
-        rows = engine.run(connection, together(queries)).read_all().to_pylist() if queries else []
+        rows = engine.run(connection, plan.together(queries)).read_all().to_pylist() if queries else []
     except engine.FAULTS:
-        rows = [row for query in queries for row in _alone(connection, query)]
+        rows = [row for query in queries for row in _alone(connection, plan.together([query]))]
     return {row["rule"]: row for row in rows}
 
 
-def _alone(connection: duckdb.DuckDBPyConnection, query: Any) -> list[dict[str, Any]]:
+def _alone(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
     try:
         return engine.run(connection, query).read_all().to_pylist()
     except engine.FAULTS:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import reduce
 from typing import Any
 
 import duckdb
@@ -196,17 +197,9 @@ def _utc(wall: ir.TimestampValue, zone: str) -> ir.TimestampValue:
     return (wall >= _CHINA_FIXED_OFFSET).ifelse(wall - ibis.interval(hours=8), converted)
 
 
-HASH = "uint64"
-"""The type of `key_hash`."""
-
-
-def key_hash(values: Sequence[ir.Value]) -> ir.IntegerValue:
-    """A hash over several values, good for finding candidates within one query; not stable between versions."""
-    result = ibis.literal(0, HASH)
-    for value in values:
-        mix = _builtin(lambda seed, value: None, name="hash", signature=((HASH, value.type()), HASH))
-        result = mix(result, value)
-    return result
+def key_hash(values: Sequence[str]) -> str:
+    """A hash over several pieces of SQL, good for finding candidates within one query; not stable between versions."""
+    return reduce(lambda seed, value: f"hash({seed}, {value})", values, "0::UBIGINT")
 
 
 def _where(raw: ir.StringValue, expression: str, value: Any) -> Any:
@@ -215,7 +208,16 @@ def _where(raw: ir.StringValue, expression: str, value: Any) -> Any:
 
 def sql(query: ir.Table) -> str:
     """The query as DuckDB reads it."""
-    return str(ibis.to_sql(query, dialect="duckdb"))
+    return str(ibis.to_sql(query, dialect="duckdb", pretty=False))
+
+
+def fragment(value: ir.Value) -> str:
+    """A value over the columns of the table `typed` as a piece of SQL that speaks of the row as `t0`."""
+    query = sql(value.name("value").as_table())
+    head, tail = "SELECT ", ' AS "value" FROM "typed" AS "t0"'
+    if not (query.startswith(head) and query.endswith(tail)):
+        raise ValueError(f"not an expression over one row: {query}")
+    return f"({query[len(head) : -len(tail)]})"
 
 
 _database: dict[str, duckdb.DuckDBPyConnection] = {}
@@ -273,9 +275,9 @@ def everything(connection: duckdb.DuckDBPyConnection, name: str) -> pa.RecordBat
     return connection.table(name).to_arrow_reader(BATCH_ROWS)
 
 
-def run(connection: duckdb.DuckDBPyConnection, query: ir.Table) -> pa.RecordBatchReader:
+def run(connection: duckdb.DuckDBPyConnection, query: str | ir.Table) -> pa.RecordBatchReader:
     """The result as a stream of record batches; nothing is held that was not asked for."""
-    return connection.execute(sql(query)).to_arrow_reader(BATCH_ROWS)
+    return connection.execute(query if isinstance(query, str) else sql(query)).to_arrow_reader(BATCH_ROWS)
 
 
 def repeated_values(hashes: pa.RecordBatchReader) -> np.ndarray:
