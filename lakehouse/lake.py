@@ -1,0 +1,175 @@
+"""What an analyst opens: the tables of one release of a lake, by name or by SQL, with sensitive columns masked.
+
+from lakehouse import Lake
+lake = Lake.open()
+lake.sql("SELECT _district, count(*) AS fixes FROM silver.transport__hazmat_gps GROUP BY ALL").to_pandas()
+"""
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from lakehouse import queries
+from lakehouse.errors import LakeError, UsageError
+from lakehouse.ops import SCHEMAS, Ops
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HEAD = 20
+"""Rows a notebook shows of an answer."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """One revision of a day: the version of every table (`layer.name`), and the departments that failed."""
+
+    day: date
+    revision: int
+    at: datetime
+    tables: Mapping[str, int] = field(repr=False)
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The answer to one SELECT, asked when it is read. A notebook shows its first 20 rows."""
+
+    lake: "Lake" = field(repr=False)
+    query: str
+    masked: bool = True
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_arrow(self) -> pa.Table:
+        """All rows; instants in UTC."""
+        with queries.session(self.lake.settings, self._versions(), masked=self.masked) as connection:
+            return connection.execute(self.query, dict(self.parameters)).to_arrow_table()
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """All rows; instants in UTC."""
+        return self.to_arrow().to_pandas()
+
+    def head(self, count: int = _HEAD) -> "pd.DataFrame":
+        """The first rows, read no further."""
+        with queries.session(self.lake.settings, self._versions(), masked=self.masked) as connection:
+            batches = connection.execute(self.query, dict(self.parameters)).to_arrow_reader(count)
+            return pa.Table.from_batches([b for b in [next(batches, None)] if b], batches.schema).to_pandas()
+
+    def _repr_html_(self) -> str:
+        return self.head().to_html(index=False)
+
+    def _versions(self) -> dict[str, int | None]:
+        return {name: self.lake.version(name) for name in queries.tables_of(self.query)}
+
+
+@dataclass(frozen=True)
+class Lake:
+    """One release of a lake. The books, `ops.*`, have no releases: they are read as they stand."""
+
+    settings: Settings = field(repr=False)
+    release: Release
+
+    @classmethod
+    def open(cls, home: Path | str | None = None) -> "Lake":
+        """The newest release of the newest day in `home` (default `CITYLAKE_HOME`). LakeError before the first."""
+        settings = Settings.from_environment()
+        if home is not None:
+            settings = settings.model_copy(update={"home": Path(home).absolute()})
+        return cls(settings, max(_releases(settings), key=lambda release: (release.day, release.revision)))
+
+    def at(self, day: date | str, revision: int | None = None) -> "Lake":
+        """The lake as released for `day` (like `2026-03-01`); of its revisions the newest, or the one named."""
+        wanted = date.fromisoformat(day) if isinstance(day, str) else day
+        found = [r for r in _releases(self.settings) if r.day == wanted and revision in (None, r.revision)]
+        if not found:
+            which = f"{wanted} revision {revision}" if revision else str(wanted)
+            raise UsageError(f"no release of {which}", hint="`lake.releases()` lists what there is")
+        return replace(self, release=max(found, key=lambda release: release.revision))
+
+    def releases(self) -> "pd.DataFrame":
+        """Every release, newest first: `day revision at failed tables` (how many tables it names)."""
+        query = """
+            SELECT day, revision, "at", failed, len(json_keys(tables)) AS tables FROM ops.releases
+            ORDER BY day DESC, revision DESC"""
+        return self.sql(query).to_pandas()
+
+    def tables(self) -> "pd.DataFrame":
+        """The tables of this release: `table`, as `sql` and `table` take it, and its `version`."""
+        versions = sorted(self.release.tables.items())
+        return pa.table({"table": [t for t, _ in versions], "version": [v for _, v in versions]}).to_pandas()
+
+    def table(self, name: str, *, masked: bool = True) -> Rows:
+        """All rows of one table, like `silver.transport__hazmat_gps`. Raises UsageError with the nearest name."""
+        self.version(name)
+        layer, _, table = name.partition(".")
+        return Rows(self, f'SELECT * FROM "{layer}"."{table}"', masked)
+
+    def sql(self, query: str, *, masked: bool = True, **parameters: Any) -> Rows:
+        """The answer to one SELECT over `layer.table` and `ops.book`; `$name` in it stands for a parameter.
+
+        Masked values are text and several may look alike: to join or count by them takes `masked=False`.
+        """
+        return Rows(self, query, masked, parameters)
+
+    def version(self, name: str) -> int | None:
+        """The version of a table in this release, None for a book. Raises UsageError with the nearest name."""
+        books = [f"ops.{book}" for book in SCHEMAS]
+        if name not in self.release.tables and name not in books:
+            close = difflib.get_close_matches(name, [*self.release.tables, *books], n=1)
+            hint = f"did you mean '{close[0]}'?" if close else "`lake.tables()` lists them"
+            raise UsageError(f"no table '{name}' in the release of {self.release.day}", hint=hint)
+        return self.release.tables.get(name)
+
+    def quality(self, dataset: str) -> "pd.DataFrame":
+        """The results of `department.dataset` on its last judged day until the release, broken checks first."""
+        query = """
+            SELECT check_id, dimension, indicator, level, status, passed, evaluated,
+                   passed / nullif(evaluated, 0) AS share, threshold, observed, message, day
+            FROM ops.results WHERE department || '.' || dataset = $dataset AND day <= $day
+            QUALIFY day = max(day) OVER () AND row_number() OVER (PARTITION BY day, check_id ORDER BY "at" DESC) = 1
+            ORDER BY status = 'passed', share NULLS FIRST, check_id"""
+        return self.sql(query, dataset=dataset, day=self.release.day).to_pandas()
+
+    def deliveries(self, dataset: str | None = None, day: date | None = None) -> "pd.DataFrame":
+        """The newest word of the books on every delivery, or on those of one dataset or day."""
+        query = """
+            SELECT day, department || '.' || dataset AS dataset, event, max(name) OVER delivery AS name,
+                   min(received_at) OVER delivery AS received_at, rows_in, accepted, quarantined, unparsable,
+                   reason, delivery_id
+            FROM ops.deliveries
+            WHERE ($dataset::VARCHAR IS NULL OR department || '.' || dataset = $dataset)
+                AND ($day::DATE IS NULL OR day = $day)
+            WINDOW delivery AS (PARTITION BY day, department, dataset, delivery_id),
+                   slice AS (PARTITION BY day, department, dataset)
+            QUALIFY row_number() OVER (PARTITION BY day, department, dataset, delivery_id ORDER BY "at" DESC) = 1
+                AND (delivery_id IS NOT NULL OR count(delivery_id) OVER slice = 0)
+            ORDER BY day DESC, dataset, received_at"""
+        return self.sql(query, dataset=dataset, day=day).to_pandas()
+
+    def scorecard(self, department: str = "") -> "pd.DataFrame":
+        """The release's scores of a department and its datasets, or of the city: a row per dataset and dimension."""
+        query = """
+            SELECT dataset, dimension, score, coverage, floor, ceiling, passed, evaluated, weights FROM ops.scores
+            WHERE department = $department AND day = $day AND revision = $revision
+            QUALIFY rank() OVER (ORDER BY "at" DESC) = 1 ORDER BY dataset, dimension"""
+        day, revision = self.release.day, self.release.revision
+        return self.sql(query, department=department, day=day, revision=revision).to_pandas()
+
+
+def _releases(settings: Settings) -> list[Release]:
+    """Every release in the books, oldest first. Raises LakeError when there is none."""
+    rows = Ops(settings.home).read("releases").to_pylist()
+    if not rows:
+        hint = "run `make nightly`, or `citylake backfill --from DAY --to DAY`"
+        raise LakeError("nothing is released yet", where=str(settings.home), hint=hint)
+    return [
+        Release(r["day"], r["revision"], r["at"], json.loads(r["tables"]), tuple(json.loads(r["failed"] or "[]")))
+        for r in rows
+    ]
