@@ -40,6 +40,16 @@ def duration(text: object) -> timedelta:
     raise ValueError(f"'{text}' is not a duration like 90m, 2h or 3d")
 
 
+def _bound(kind: Type, given: float | str) -> float:
+    """A bound as a number that orders it: instants as people write them, wall-clock time where they have no offset."""
+    if kind in ("date", "timestamp"):
+        moment = datetime.fromisoformat(str(given))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=ZONE)).timestamp()
+    if isinstance(given, str):
+        raise ValueError(f"between: '{given}' is not a number")
+    return given
+
+
 Duration = Annotated[timedelta, BeforeValidator(duration)]
 
 
@@ -93,6 +103,21 @@ class Column(Record):
             raise ValueError("'zone' is for timestamp columns")
         if self.type in ("boolean", "string") and self.between:
             raise ValueError("'between' is for numbers, dates and timestamps")
+        if self.type not in ("string", "integer") and self.in_:
+            raise ValueError("'in' is for strings and integers")
+        for name in ("length", "pattern", "standard"):
+            if self.type != "string" and getattr(self, name) is not None:
+                raise ValueError(f"'{name}' is for strings")
+        return self
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        if self.length and not 0 <= self.length[0] <= self.length[1]:
+            raise ValueError(f"length: {list(self.length)} isn't [least, most]")
+        if self.between:
+            low, high = (_bound(self.type, given) for given in self.between)
+            if low > high:
+                raise ValueError(f"between: {list(self.between)} isn't [lowest, highest]")
         return self
 
 
@@ -226,6 +251,8 @@ class Expectation(Record):
             if not isinstance(args, dict | None):
                 raise ValueError(f"'{name}' takes arguments by name, like {{{name}: {{...}}}}")
             return {"check": name, "args": args or {}}
+        if isinstance(item, dict) and "check" not in item:
+            raise ValueError("one check an item, like - row_count: {min: 1}")
         return item
 
 

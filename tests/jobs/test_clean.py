@@ -56,7 +56,9 @@ def test_a_misfit_in_key_or_required_quarantines_by_its_type_alone(city: City) -
 
 def test_an_optional_misfit_becomes_null_and_keeps_its_text(city: City) -> None:
     city.declare("things", TYPED | {"depth": {"type": "double", "between": [0, 9]}}, key=["id"])
-    city.deliver("things", text_of(["id", "size", "note", "depth"], [["a", 1, "", " 5 m"], ["b", 2, "", ""], ["c", 3, "", "10"]]))
+    city.deliver(
+        "things", text_of(["id", "size", "note", "depth"], [["a", 1, "", " 5 m"], ["b", 2, "", ""], ["c", 3, "", "10"]])
+    )
     city.night()
     assert city.silver("things", "id", "depth", "_raw", "_warnings") == [
         ("a", None, '{"depth": " 5 m"}', ["depth.type"]),
@@ -84,7 +86,14 @@ def test_white_space_and_null_words_are_no_values(city: City) -> None:
 
 def test_the_first_of_equal_keys_stays_among_sound_rows(city: City) -> None:
     city.declare("things", TYPED, key=["id"])
-    rows = [["a", "x"], ["a", 1], ["a", 2], ["b", 3], [" b", 4], ["c", 5]]  # the first a is unsound: the second is the first
+    rows = [
+        ["a", "x"],
+        ["a", 1],
+        ["a", 2],
+        ["b", 3],
+        [" b", 4],
+        ["c", 5],
+    ]  # the first a is unsound: the second is the first
     city.deliver("things", text_of(["id", "size"], rows))
     city.night()
     assert city.silver("things", "id", "size") == [("a", 1), ("b", 3), ("c", 5)]
@@ -100,7 +109,9 @@ def test_keys_of_several_columns_are_equal_as_values_not_as_text(city: City) -> 
     columns = {"id": {"type": "integer"}, "at": {"type": "timestamp", "format": "yyyy-MM-dd HH:mm:ss | iso"}}
     city.declare("things", columns, key=["id", "at"])
     times = ["2026-03-02 08:00:00", "2026-03-02T00:00:00Z", "2026-03-02 08:00:01", "2026-03-02 08:00:00"]
-    city.deliver("things", text_of(["id", "at"], [["1", t] for t in times] + [["01", times[0]], ["2", times[0]], ["", times[0]]]))
+    city.deliver(
+        "things", text_of(["id", "at"], [["1", t] for t in times] + [["01", times[0]], ["2", times[0]], ["", times[0]]])
+    )
     city.night()
     assert city.silver("things", "_source_row") == [2, 4, 7]
     assert city.quarantine("things", "_source_row", "_errors") == [
@@ -130,9 +141,12 @@ def test_a_unique_column_warns(city: City) -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "fate"), [(None, ("silver", ["n.between"])), ("warn", ("silver", ["n.between"])), ("error", ("quarantine", ["n.between"]))]
+    ("level", "fate"),
+    [(None, ("silver", ["n.between"])), ("warn", ("silver", ["n.between"])), ("error", ("quarantine", ["n.between"]))],
 )
-def test_a_level_decides_the_fate_of_a_columns_checks(city: City, level: str | None, fate: tuple[str, list[str]]) -> None:
+def test_a_level_decides_the_fate_of_a_columns_checks(
+    city: City, level: str | None, fate: tuple[str, list[str]]
+) -> None:
     column = {"type": "integer", "between": [0, 9]} | ({"level": level} if level else {})
     city.declare("things", {"id": {"type": "string"}, "n": column})
     city.deliver("things", "id,n\na,10\n")
@@ -190,8 +204,12 @@ def test_frozen_types_refuse_the_slice(city: City) -> None:
         ("quarantine", [], [["declared.row"], ["declared.row"]], None),
     ],
 )
-def test_undeclared_columns(city: City, mode: str, silver: list[str], quarantined: list[list[str]], extra: str | None) -> None:
-    city.declare("things", {"id": {"type": "string"}, "n": {"type": "integer"}}, drift={"columns": mode}, ignore=["device"])
+def test_undeclared_columns(
+    city: City, mode: str, silver: list[str], quarantined: list[list[str]], extra: str | None
+) -> None:
+    city.declare(
+        "things", {"id": {"type": "string"}, "n": {"type": "integer"}}, drift={"columns": mode}, ignore=["device"]
+    )
     city.deliver("things", 'id,n,colour,device\na,1,red,d\nb,2,"say ""hi""",d\n')
     city.night()
     assert city.silver("things", "id") == silver
@@ -226,7 +244,9 @@ def test_declared_columns_that_did_not_come_are_null(city: City) -> None:
 
 
 def test_a_broken_fail_rule_keeps_the_slice_from_being_served(city: City) -> None:
-    city.declare("things", {"id": {"type": "integer"}}, load="snapshot", key=["id"], expect={"fail": [{"row_count": {"min": 2}}]})
+    city.declare(
+        "things", {"id": {"type": "integer"}}, load="snapshot", key=["id"], expect={"fail": [{"row_count": {"min": 2}}]}
+    )
     next_day = DAY + timedelta(days=1)
     city.deliver("things", "id\n1\n2\n")
     city.deliver("things", "id\nx\n", day=next_day)
