@@ -30,6 +30,12 @@ class Department(Record):
     weight: float = Field(1.0, gt=0)
 
 
+class Remove(Record):
+    """A normalising step: take these characters out."""
+
+    remove: str
+
+
 class Standard(Record):
     """How values of a known kind are normalised and recognised; `codes` is the closed list, where there is one."""
 
@@ -37,7 +43,7 @@ class Standard(Record):
     zh: str
     en: str
     source: str
-    normalise: tuple[str | dict[str, str], ...] = ()
+    normalise: tuple[Literal["upper", "strip", "halfwidth"] | Remove, ...] = ()
     pattern: str
     digit: str | None = None
     codes: str | None = None

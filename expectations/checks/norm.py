@@ -5,7 +5,7 @@ from collections.abc import Callable
 import ibis
 import ibis.expr.types as ir
 
-from expectations.catalog import Standard
+from expectations.catalog import Remove, Standard
 from expectations.checks.registry import check
 
 USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
@@ -70,8 +70,8 @@ def normalised(text: ir.StringValue, rule: Standard) -> ir.StringValue:
                 text = text.strip()
             case "halfwidth":
                 text = text.translate(_FULL, _HALF)
-            case {"remove": characters}:
-                for character in str(characters):
+            case Remove(remove=characters):
+                for character in characters:
                     text = text.replace(character, "")
     return text.nullif("") if rule.normalise else text
 
