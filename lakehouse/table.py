@@ -123,6 +123,7 @@ class Table:
                 same,
                 source_alias="s",
                 target_alias="t",
+                merge_schema=True,
                 commit_properties=commit.properties(),
                 writer_properties=_writing(None),
             )
@@ -139,7 +140,7 @@ class Table:
         """Absolute paths of the Parquet files of `day` (all days when None)."""
         table = self.open(version)
         filters = [("_day", "=", day.isoformat())] if day else None
-        return sorted(table.file_uris(partition_filters=filters))
+        return sorted(table.file_uris(file_pruning_predicate=filters))
 
     def read(
         self, *, day: date | None = None, version: int | None = None, columns: list[str] | None = None
