@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from expectations.catalog import Standard
-from expectations.plan import Plan, Rule
+from expectations.plan import Plan
+from expectations.rules import Rule
 from jobs.clean import Arrived
 from jobs.judge import judged
 from jobs.load import arriving, bronze_schema

@@ -12,6 +12,7 @@ from jobs.department import Outcome, said
 from jobs.steps import STEPS, Step
 from lakehouse import logs
 from lakehouse.errors import CitylakeError, UsageError
+from lakehouse.layout import prepare
 from lakehouse.runs import Run, code_version
 from lakehouse.settings import Settings, clock
 
@@ -30,6 +31,7 @@ def run(
     row = STEPS[step]
     logs.configure()
     settings = Settings.from_environment()
+    prepare(settings)
     catalog = catalogue.load(settings.catalog)
     started = Run.start(step, day, clock(), settings, forced=forced)
     module, _, function = row.target.partition(":")

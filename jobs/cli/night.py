@@ -1,0 +1,229 @@
+"""Running steps and looking at what they did: `run`, `backfill`, `status`."""
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jobs.cli import screen
+from jobs.cli.screen import AsJson, Day
+
+if TYPE_CHECKING:
+    from jobs.night import Night
+
+_WORST = 3
+
+
+def enter(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    app.command("run")(run)
+    app.command("backfill")(backfill)
+    app.command("status")(status)
+
+
+def run(
+    step: Annotated[str, typer.Argument(help="bring, clean, relate, geo_index, release, score or publish.")],
+    day: Day = None,
+    department: Annotated[str | None, typer.Option(help="Only this one; without it every department.")] = None,
+) -> None:
+    """Run one step of one day. A step finds out itself what is already done.
+
+    Examples: citylake run bring --day 2026-03-01 · citylake run clean --day 2026-03-01 --department transport
+    """
+    from jobs.steps import STEPS
+    from lakehouse.errors import UsageError
+
+    if step not in STEPS:
+        raise UsageError(f"no step '{step}'", hint=f"known: {', '.join(STEPS)}")
+    if department and STEPS[step].scope == "city":
+        raise UsageError(f"step '{step}' runs for the whole city", hint="leave --department out")
+    on = screen.day_of(day, screen.today)
+    with _sources():
+        failed = _run_step(step, on, [department] if department else None)
+    if failed:
+        raise typer.Exit(1)
+
+
+def backfill(
+    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="The first day.")],
+    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="The last day.")],
+    force: Annotated[bool, typer.Option("--force", help="Clean again even where nothing changed.")] = False,
+) -> None:
+    """Run every step for each day, oldest first, without Airflow. What is done already is not done again.
+
+    Ctrl-C is safe at any time: run the same command again. Example: citylake backfill --from 2026-03-01 --to 2026-03-07
+    """
+    from jobs.steps import STEPS
+    from lakehouse.errors import UsageError
+
+    start, end = screen.day_of(first, screen.today), screen.day_of(last, screen.today)
+    if end < start:
+        raise UsageError(f"--to {end} is before --from {start}", hint="swap them")
+    failed: list[str] = []
+    with _sources():
+        for day in (start + timedelta(n) for n in range((end - start).days + 1)):
+            for step in STEPS:
+                failed += [f"{day} {name}" for name in _run_step(step, day, None, forced=force)]
+    if failed:
+        screen.progress(f"failed: {', '.join(failed)}; mend what is named above and run the same command again")
+        raise typer.Exit(1)
+
+
+def status(
+    following: Annotated[
+        bool, typer.Option("--next", help="Print the oldest delivered day that isn't released, or nothing.")
+    ] = False,
+    night: Annotated[
+        str | None, typer.Option("--night", metavar="YYYY-MM-DD", help="One screen about this night.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Which days are delivered and released, or how one night went.
+
+    Examples: citylake status · citylake status --night 2026-03-01 · citylake status --next
+    """
+    from jobs import night as nights
+    from lakehouse.ops import Ops
+    from lakehouse.settings import Settings
+
+    settings = Settings.from_environment()
+    ops = Ops(settings.home)
+    if following:
+        day = nights.next_day(settings, ops)
+        if json:
+            screen.as_json({"next": day})
+        elif day:
+            screen.line(str(day))
+    elif night:
+        _show_night(settings, ops, screen.day_of(night, screen.today), json)
+    else:
+        _show_days(nights.delivered_days(settings), nights.releases(ops), json)
+
+
+def _run_step(step: str, day: date, only: Sequence[str] | None, *, forced: bool = False) -> list[str]:
+    """Run a step for the departments (all when None) or the city; says how it went and gives the names of what failed."""
+    from expectations.catalog import departments
+    from jobs.department import DatasetsFailed, said
+    from jobs.run import run as run_one
+    from jobs.steps import STEPS
+    from lakehouse.errors import ContractError, UsageError
+
+    of_city = STEPS[step].scope == "city"
+    names: Sequence[str | None] = [None] if of_city else only or [d.id for d in departments()]
+    failed, begun = [], time.monotonic()
+    for name in names:
+        try:
+            run_one(step, day, name, forced=forced)
+        except (ContractError, UsageError):
+            raise
+        except Exception as error:  # whatever one department or step does, the others go on, as they do under Airflow
+            failed.append(f"{step} {name or 'city'}")
+            if not isinstance(error, DatasetsFailed):  # those are in the log by now, one line each
+                screen.progress(f"citylake: {failed[-1]}: {said(error)}")
+    scope = "city" if of_city else f"{len(names)} department{'s' if len(names) > 1 else ''}"
+    ending = f", {len(failed)} failed" if failed else ""
+    screen.progress(f"{day}  {step:<10} {scope:<15} {time.monotonic() - begun:7.1f} s{ending}")
+    return failed
+
+
+def _sources() -> AbstractContextManager[Any]:
+    """The sample's own servers while a step runs in a sample lake and nobody else has set their connections."""
+    from jobs.cli import sample
+    from lakehouse.settings import Settings
+
+    home = Settings.from_environment().home
+    return sample.servers(home) if sample.needs_servers(home) else nullcontext()
+
+
+def _show_days(delivered: Sequence[date], released: Any, json: bool) -> None:
+    days = sorted({*delivered, *released})
+    rows = [(day, released.get(day)) for day in days]
+    if json:
+        screen.as_json(
+            [
+                {
+                    "day": day,
+                    "delivered": day in delivered,
+                    "revision": release and release.revision,
+                    "released_at": release and release.at,
+                    "failed": list(release.failed) if release else [],
+                }
+                for day, release in rows
+            ]
+        )
+        return
+    if not rows:
+        screen.line("Nothing delivered and nothing released yet. `citylake sample deliver` makes a city to try.")
+        return
+    cells = [(str(d), r and r.revision, r.at if r else "waiting", ", ".join(r.failed) if r else None) for d, r in rows]
+    screen.table(["day", "revision#", "released", "failed departments~"], cells)
+
+
+def _show_night(settings: Any, ops: Any, day: date, json: bool) -> None:
+    from expectations.catalog import load
+    from jobs.night import night as tell
+
+    found = tell(ops, load(settings.catalog), day)
+    pages = settings.home / "pages" / "index.html"
+    if json:
+        screen.as_json(_night_record(found, str(pages) if pages.exists() else None))
+    else:
+        _night_screen(found, str(pages) if pages.exists() else "not written yet: citylake scorecard")
+
+
+def _night_record(night: "Night", pages: str | None) -> dict[str, object]:
+    def rows(of: Any) -> dict[str, int]:
+        names = ("received", "accepted", "quarantined", "unparsable", "waiting")
+        return {name: getattr(of.rows, name) for name in names}
+
+    return {
+        "day": night.day,
+        "revision": night.release and night.release.revision,
+        "released_at": night.release and night.release.at,
+        "score": night.score,
+        "rows": rows(night),
+        "departments": [
+            {
+                "id": d.department.id,
+                "datasets": d.datasets,
+                "delivered": d.delivered,
+                "rows": rows(d),
+                "score": d.score,
+                "failures": list(d.failures),
+            }
+            for d in night.departments
+        ],
+        "worst": [d.department.id for d in night.worst(_WORST)],
+        "seconds": dict(night.seconds),
+        "failures": list(night.failures),
+        "pages": pages,
+    }
+
+
+def _night_screen(night: "Night", pages: str) -> None:
+    release, rows = night.release, night.rows
+    said = f"release {release.revision}, {screen.local(release.at)}" if release else "not released"
+    screen.line(f"Night of {night.day} · {said}", "bold")
+    screen.line()
+    columns = ["department", "datasets", "rows in#", "accepted#", "quarantined#", "unparsable#", "score#"]
+    shown = [
+        (f"{d.department.zh} {d.department.id}", f"{d.delivered} of {d.datasets}", d.rows.received, d.rows.accepted,
+         d.rows.quarantined, d.rows.unparsable, d.score)
+        for d in night.departments
+    ]  # fmt: skip
+    datasets = f"{sum(d.delivered for d in night.departments)} of {sum(d.datasets for d in night.departments)}"
+    total = ("all", datasets, rows.received, rows.accepted, rows.quarantined, rows.unparsable, night.score)
+    screen.table(columns, [*shown, total])
+    screen.line()
+    equation = f"{rows.received:,} rows in = {rows.accepted:,} accepted + {rows.quarantined:,} quarantined + {rows.unparsable:,} unparsable"
+    screen.line(equation + (f" + {rows.waiting:,} waiting to be cleaned" if rows.waiting else ""))
+    worst = [f"{d.department.zh} {d.score:.1f}" for d in night.worst(_WORST) if d.score is not None]
+    screen.line(f"lowest scores  {' · '.join(worst) or 'no scores yet'}")
+    stages = [f"{step} {seconds:.1f}" for step, seconds in night.seconds.items()]
+    screen.line(f"seconds        {' · '.join(stages) or 'nothing has run'}")
+    screen.line(f"scorecards     {pages}")
+    for failure in (*night.failures, *(f for d in night.departments for f in d.failures)):
+        screen.line(f"failed         {failure}", "red")

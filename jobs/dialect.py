@@ -1,0 +1,68 @@
+"""How a file is written, found out from its first bytes: what a contract's `source` would say."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+from lakehouse.contract import FileSource
+from lakehouse.errors import DeliveryUnreadable, UsageError
+from lakehouse.formats import encoding
+
+_SAMPLE = 1 << 18
+_LINES = 200
+_DELIMITERS = ",\t;|"
+_FORMATS = {
+    **dict.fromkeys((".xlsx", ".xlsm", ".xls"), "xlsx"),
+    **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+}
+
+
+def dialect(file: Path) -> tuple[FileSource, int]:
+    """The source that reads the file, and how many columns its text has (0 for formats that say so themselves).
+
+    Raises UsageError without such a file, DeliveryUnreadable for an empty one.
+    """
+    if not file.is_file():
+        raise UsageError("no such file", where=str(file), hint="name a delivered file")
+    found = _FORMATS.get(file.suffix.lower(), "csv")
+    with file.open("rb") as stream:
+        sample = stream.read(_SAMPLE)
+    if not sample.strip():
+        raise DeliveryUnreadable("empty file", where=str(file), hint="ask the department to deliver again")
+    if found != "csv":
+        return FileSource.model_validate({"type": "file", "uri": "", "format": found}), 0
+    likely = encoding.likely(sample)
+    codec = {"ascii": "utf-8"}.get(likely, likely)
+    text = sample.decode(codec, errors="replace").lstrip("\ufeff")
+    lines = text.splitlines()[: -1 if len(sample) == _SAMPLE else None][:_LINES]
+    delimiter, width = _delimiter(lines)
+    rows = list(csv.reader(lines, delimiter=delimiter))
+    skip = next((n for n, row in enumerate(rows) if len(row) == width), 0)
+    source = {
+        "type": "file",
+        "uri": "",
+        "format": "csv",
+        "encoding": codec,
+        "delimiter": delimiter,
+        "skip": skip,
+        "header": _is_header(rows[skip]),
+    }
+    return FileSource.model_validate(source), width
+
+
+def _delimiter(lines: list[str]) -> tuple[str, int]:
+    """The delimiter that cuts most lines into the same number of fields, more than one, and that number."""
+    best = (0, 1, _DELIMITERS[0])
+    for char in _DELIMITERS:
+        widths = Counter(len(row) for row in csv.reader(lines, delimiter=char) if row)
+        width, count = max(widths.items(), key=lambda item: (item[1], item[0]), default=(1, 0))
+        if width > 1 and (count, width) > best[:2]:
+            best = (count, width, char)
+    return best[2], best[1]
+
+
+def _is_header(cells: list[str]) -> bool:
+    """Names differ from each other, are never empty and never begin like a number."""
+    names = [cell.strip() for cell in cells]
+    return len(set(names)) == len(names) and not any(name == "" or name[0] in "+-.0123456789" for name in names)

@@ -1,0 +1,216 @@
+"""How a column's text is written, and what looks wrong with it.
+
+Reads the table `vals` (each value `v`, its number of rows `n`, the first row `r`) and `seen`, a sample of it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from expectations.checks.accurate import DIRTY
+from lakehouse.formats.reading import SOURCE_ROW
+from lakehouse.instants import translated
+
+SURE = 0.9
+"""The share of values that must fit before a column is said to be of a type or to follow a standard."""
+
+_SHOWN = 3
+
+_NUMBERS = {
+    "integer": (r"[+-]?(0|[1-9]\d{0,17})", "BIGINT"),
+    "double": (r"[+-]?(0|[1-9]\d*)?\.?\d+([eE][+-]?\d{1,3})?", "DOUBLE"),
+}
+_DAYS = (
+    "yyyy-MM-dd",
+    "yyyy/MM/dd",
+    "yyyy/M/d",
+    "yyyyMMdd",
+    "yyyy.MM.dd",
+    "yyyy年MM月dd日",
+    "yyyy年M月d日",
+    "dd/MM/yyyy",
+    "M/d/yyyy",
+)
+_INSTANTS = ("yyyy-MM-dd HH:mm:ss", "yyyy-MM-dd HH:mm", "yyyy/MM/dd HH:mm:ss", "yyyy/M/d H:mm:ss", "yyyy/M/d H:mm",
+             "yyyy-MM-dd'T'HH:mm:ss", "yyyyMMddHHmmss")  # fmt: skip
+"""Ways dates and times are written in deliveries, the stricter before the looser; names as in a contract's `format`."""
+
+_PLACEHOLDERS = (
+    "null",
+    "NULL",
+    "None",
+    "N/A",
+    "n/a",
+    "#N/A",
+    "NaN",
+    "nan",
+    "-",
+    "--",
+    "/",
+    "\\\\N",
+    "无",
+    "空",
+    "未知",
+    "待补",
+)
+_ROUNDED = r"\d\.\d+[eE]\+1\d"
+_DECORATION = r"[,，\s￥¥$%]|(元|万元|吨|千克|公斤|kg|km|米|m)$"
+
+_LON, _LAT = (73, 136), (3, 54)
+"""Degrees of all of China: a pair in each other's range is swapped."""
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """Something that looks wrong: `kind` for programs, `said` for people, its `count` of rows, the first of them."""
+
+    column: str | None
+    kind: str
+    said: str
+    count: int
+    rows: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """One column: `type` and `format` as a contract would declare them, `fits` of `filled` rows are written so.
+
+    `least` and `most` in the order of the type. `standard` is the one nearly all values follow.
+    """
+
+    name: str
+    type: str
+    format: str | None
+    standard: str | None
+    filled: int
+    distinct: int
+    fits: int
+    least: str | None
+    most: str | None
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way of writing: the SQL `condition` on `v` that it holds, and the SQL `value` of `v` then (null otherwise)."""
+
+    type: str
+    format: str | None
+    condition: str
+    value: str
+
+
+_TEXT = Form("string", None, "true", "v")
+
+
+def written(connection: duckdb.DuckDBPyConnection) -> Form:
+    """How nearly all the values in `seen` are written; text when nothing else fits."""
+    forms = _forms()
+    counts = one(connection, f"SELECT {', '.join(f'count(*) FILTER ({form.condition})' for form in forms)} FROM seen")
+    enough = max(1, SURE * one(connection, "SELECT count(*) FROM seen")[0])
+    best = max(range(len(forms)), key=lambda n: (counts[n], -n))
+    return forms[best] if counts[best] >= enough else _TEXT
+
+
+def suspicions(
+    connection: duckdb.DuckDBPyConnection, column: ColumnProfile, form: Form, rows: int, broken: int | None
+) -> Iterator[Suspicion]:
+    """What looks wrong with the values in `vals`. `broken` rows don't follow the column's standard."""
+
+    def found(kind: str, condition: str, said: str) -> Iterator[Suspicion]:
+        count = one(connection, f"SELECT coalesce(sum(n), 0)::BIGINT FROM vals WHERE {condition}")[0]
+        if count:
+            first = connection.execute(f"SELECT r FROM vals WHERE {condition} ORDER BY r LIMIT {_SHOWN}").fetchall()
+            yield Suspicion(column.name, kind, said, count, tuple(row[0] for row in first))
+
+    placeholder = f"v IN ({', '.join(map(quoted, _PLACEHOLDERS))})"
+    if not column.filled:
+        yield Suspicion(column.name, "empty", "always empty", rows)
+        return
+    if column.distinct == 1 and rows > 1 and column.filled == rows:
+        yield Suspicion(column.name, "constant", "always the same value", rows)
+    yield from found(
+        "mojibake", f"regexp_matches(v, {quoted(DIRTY)})", "broken text: decoded with the wrong encoding somewhere"
+    )
+    yield from found("rounded", f"regexp_full_match(v, {quoted(_ROUNDED)})", "long numbers rounded by a spreadsheet")
+    yield from found("placeholder", placeholder, "a word for nothing: list it under 'null' in the source")
+    if broken:
+        yield Suspicion(column.name, "standard", f"doesn't follow the standard {column.standard}", broken)
+    if form.type == "string":
+        yield from _hidden(column, found)
+    else:
+        other = f"NOT ({form.condition}) AND NOT {placeholder}"
+        wrong = "written in another date format" if form.format else f"not a number ({form.type})"
+        yield from found("mixed_dates" if form.format else "misfit", other, wrong)
+
+
+def _hidden(column: ColumnProfile, found: Callable[[str, str, str], Iterator[Suspicion]]) -> Iterator[Suspicion]:
+    """Numbers and dates that can't be read as such because of how they are written."""
+    bare = f"regexp_replace(v, {quoted(_DECORATION)}, '', 'g')"
+    number = f"regexp_full_match({bare}, {quoted(_NUMBERS['double'][0])}) AND {bare} <> v"
+    dates = " OR ".join(f"({form.condition})" for form in _forms() if form.format)
+    for kind, condition, said in (
+        ("numbers_as_text", number, "numbers with thousands separators or units"),
+        ("mixed_dates", dates, "dates in several formats"),
+    ):
+        for suspicion in found(kind, condition, said):
+            if suspicion.count >= SURE / 2 * column.filled:
+                yield suspicion
+
+
+def positions(connection: duckdb.DuckDBPyConnection, columns: Sequence[tuple[str, str]]) -> Iterator[Suspicion]:
+    """What looks wrong with the pair of columns named like longitude and latitude: swapped, or 0, 0."""
+    lon = next((c for c, name in columns if _named(name, ("lon", "lng", "经度"))), None)
+    lat = next((c for c, name in columns if _named(name, ("lat", "纬度"))), None)
+    if lon is None or lat is None:
+        return
+    names = dict(columns)
+    x, y = f"try_cast({lon} AS DOUBLE)", f"try_cast({lat} AS DOUBLE)"
+    swapped = f"{x} BETWEEN {_LAT[0]} AND {_LAT[1]} AND {y} BETWEEN {_LON[0]} AND {_LON[1]}"
+    for kind, condition, said in (
+        ("swapped", swapped, "longitude and latitude are swapped"),
+        ("null_island", f"abs({x}) < 0.001 AND abs({y}) < 0.001", "position 0, 0: no fix"),
+    ):
+        rows = connection.execute(
+            f"SELECT {SOURCE_ROW} FROM cells WHERE {condition} ORDER BY 1 LIMIT {_SHOWN}"
+        ).fetchall()
+        if rows:
+            count = one(connection, f"SELECT count(*) FROM cells WHERE {condition}")[0]
+            yield Suspicion(f"{names[lon]}, {names[lat]}", kind, said, count, tuple(row[0] for row in rows))
+
+
+def _named(name: str, hints: Sequence[str]) -> bool:
+    return any(hint in name.lower() for hint in hints)
+
+
+def _forms() -> list[Form]:
+    """Every way of writing but plain text, the more telling first: 20260301 is a day before it is a number."""
+    found = [_moment(kind, one_) for kind, formats in (("date", _DAYS), ("timestamp", _INSTANTS)) for one_ in formats]
+    words = "lower(v) IN ('true', 'false', '是', '否')"
+    numbers = [
+        Form(kind, None, f"regexp_full_match(v, {quoted(pattern)})", f"try_cast(v AS {cast})")
+        for kind, (pattern, cast) in _NUMBERS.items()
+    ]
+    return [*found, Form("boolean", None, words, "lower(v)"), *numbers]
+
+
+def _moment(kind: str, form: str) -> Form:
+    pattern, strptime = translated(form)
+    value = f"try_strptime(v, {quoted(strptime)})"
+    if kind == "date":
+        value = f"CAST({value} AS DATE)"
+    plausible = f"year({value}) BETWEEN 1900 AND 2100"  # 20260301 is a day, 99991231 a number
+    return Form(kind, form, f"(regexp_full_match(v, {quoted(pattern)}) AND coalesce({plausible}, false))", value)
+
+
+def one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+    """The first row of a query that always has one."""
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return row
+
+
+def quoted(text: str) -> str:
+    """A text of ours as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
