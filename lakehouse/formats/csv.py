@@ -18,7 +18,7 @@ from lakehouse.formats import encoding
 from lakehouse.formats.reading import Reading, Unparsable, declared, header, with_rows
 from lakehouse.formats.records import Block, Shape, blocks
 
-_BLOCK = 8 << 20
+_BLOCK = 4 << 20
 """Bytes a block: two cores reach their full speed, and the handful of blocks in flight stays below 300 MB."""
 
 _DELIMITERS = ",\t;|"

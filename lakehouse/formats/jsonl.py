@@ -26,7 +26,6 @@ def read(path: Path, contract: Contract, source: Dialect) -> Reading:
         codec = encoding.codec(source.encoding, where)
         with path.open("rb") as stream:
             for block in blocks(encoding.utf8(stream, codec, _BLOCK), _LINES, contract.limits.row_bytes, where):
-                blank = block.blank
-                yield from ((block.first + at, block[at]) for at in range(len(block)) if not blank[at])
+                yield from block.lines()
 
     return objects.reading(lines, contract, where)

@@ -1,7 +1,6 @@
 """JSON objects as rows of text: every value as sent, nested ones as compact JSON."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -54,22 +53,26 @@ def reading(found: Callable[[], Iterable[tuple[int, Text]]], contract: Contract,
 def _names(texts: Iterable[Text], contract: Contract, where: str) -> list[str]:
     """All fields: declared ones in the contract's order, then the others as first seen."""
     seen: dict[str, None] = {}
+    last: tuple[str, ...] = ()
     for text in texts:
-        with suppress(NotAnObject):
-            values = fields(text)
-            if not values.keys() <= seen.keys():
-                seen.update(dict.fromkeys(values))
-                checked(list(seen), contract, where)
+        try:
+            names = tuple(_VALUES.decode(text))
+        except _REASONS:
+            continue  # rejected when its values are read
+        if names != last:
+            seen.update(dict.fromkeys(names))
+            checked(list(seen), contract, where)
+            last = names
     expected = [name for name in declared(contract) if name in seen]
     return [*expected, *(name for name in seen if name not in expected)]
 
 
-def _rows(result: Reading, found: Iterable[tuple[int, Text]]) -> Iterator[tuple[int, list[str | None] | None]]:
+def _rows(result: Reading, found: Iterable[tuple[int, Text]]) -> Iterator[tuple[int, tuple[str | None, ...] | None]]:
     for row, text in found:
         try:
             values = fields(text)
         except NotAnObject as error:
-            result.reject(row, str(error), encoding.readable(bytes(text)))
+            result.reject(row, str(error), encoding.readable(bytes(text).rstrip()))
             yield row, None
         else:
-            yield row, [*map(values.get, result.names)]
+            yield row, tuple(map(values.get, result.names))

@@ -18,7 +18,7 @@ SOURCE_ROW = "_source_row"
 
 _IN_MEMORY = 8 << 20
 _JUDGED_FROM = 1_000
-_AT_ONCE = 50_000
+_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def batched(reading: Reading, records: Iterable[tuple[int, Sequence[str | None] 
     records = iter(records)
     while some := list(islice(records, _AT_ONCE)):
         reading.count(len(some))
-        if rows := [(number, values) for number, values in some if values is not None]:
+        if rows := [record for record in some if record[1] is not None]:
             numbers, values = zip(*rows, strict=True)
             columns = [pa.array(column, pa.string()) for column in zip(*values, strict=True)]
             reading.measure(columns)

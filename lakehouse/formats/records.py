@@ -46,6 +46,13 @@ class Block:
     def __getitem__(self, record: int | np.int64) -> bytes:
         return self.data[self.starts[record] : self.ends[record]].rstrip(b"\r\n")
 
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """The records that aren't blank, with their numbers and line ends."""
+        places = zip(self.starts.tolist(), self.ends.tolist(), self.blank.tolist(), strict=True)
+        for number, (start, end, blank) in enumerate(places, self.first):
+            if not blank:
+                yield number, self.data[start:end]
+
     def without(self, records: int) -> "Block":
         """The block without its first `records` records."""
         if not records:
