@@ -78,7 +78,7 @@ class Ops:
             self.table(name).append_once(rows.schema, rows.to_batches(), Commit(run_id), partition_by="day")
 
     def read(self, name: str, *, day: date | None = None, since: date | None = None) -> pa.Table:
-        """The rows of `day`, of `since` and later, or all, in commit order; empty before the first commit."""
+        """The rows of `day`, of `since` and later, or all, oldest first, those of one run as noted; empty before the first."""
         table = self.table(name)
         if not table.exists():
             return SCHEMAS[name].empty_table()
