@@ -29,7 +29,7 @@ def bring(run: Run, catalog: Catalog, department: str) -> None:
 
 
 class Known:
-    """What the books say about earlier deliveries: ids loaded, ids refused and why, and contents seen on earlier days."""
+    """What the books say about earlier deliveries: ids loaded, ids refused and why, contents seen on earlier days."""
 
     def __init__(
         self, loaded: set[str], refused: Mapping[str, str], contents: Mapping[tuple[str, str], set[tuple[date, str]]]

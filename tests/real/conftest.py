@@ -1,8 +1,6 @@
 """Real deliveries, exactly as their publishers made them, through the night's own steps. None of them is kept here."""
 
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,18 +8,17 @@ from tests.real.deliveries import DAY, DEPARTMENTS, DROPS, NEXT, SHARED, Lake
 
 
 @pytest.fixture(scope="session")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """Two nights over everything delivered: all departments on the first day, requests once more on the second."""
     if not SHARED.is_dir():
-        pytest.skip(f"the real deliveries are not here: put them into {SHARED} (see docs/real-deliveries.md)")
+        pytest.skip(f"the real deliveries are not here; docs/real-deliveries.md says what belongs into {SHARED}")
     root = tmp_path_factory.mktemp("real")
     for (dataset, day), pattern in DROPS.items():
-        folder = root / "inbox" / dataset / day.isoformat()
+        folder = root / "inbox" / dataset.replace(".", "/") / day.isoformat()
         folder.mkdir(parents=True)
         for path in SHARED.glob(pattern):
             shutil.copyfile(path, folder / path.name)
-    with pytest.MonkeyPatch.context() as patch:
-        lake = Lake(root, patch)
-        lake.night(DAY, DEPARTMENTS)
-        lake.night(NEXT, ("requests",))
-        yield lake
+    lake = Lake(root)
+    lake.night(DAY, DEPARTMENTS)
+    lake.night(NEXT, ("requests",))
+    return lake
