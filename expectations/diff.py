@@ -8,7 +8,7 @@ from lakehouse.contract import Column, Contract, Expectation
 from lakehouse.instants import alternatives
 
 Weight = Literal["breaking", "stricter", "compatible"]
-"""breaking: tables must be rebuilt or readers change; stricter: deliveries that were right may be wrong; else compatible."""
+"""breaking: tables are rebuilt or readers change; stricter: what was right may be wrong now; else compatible."""
 
 _DRIFT = ("evolve", "discard_value", "quarantine", "freeze")
 _WORDS = ("title", "description", "basis", "kind", "sharing", "describes")

@@ -22,6 +22,7 @@ from lakehouse.deliveries import Delivery
 from lakehouse.engine import embedded as engine
 from lakehouse.errors import SliceRefused, UsageError
 from lakehouse.formats import Unparsable
+from lakehouse.report.records import Rows
 from lakehouse.settings import Settings
 
 _UNPARSABLE_SHOWN = 100
@@ -38,10 +39,7 @@ class Checked:
     contract: Contract
     file: Path
     day: date
-    rows_in: int
-    accepted: int
-    quarantined: int
-    unparsable: int
+    rows: Rows
     served: bool
     undeclared: tuple[str, ...]
     missing: tuple[str, ...]
@@ -118,10 +116,7 @@ def _check(
         contract,
         file,
         day,
-        reading.rows_in,
-        split.accepted,
-        split.quarantined,
-        len(reading.unparsable),
+        Rows(reading.rows_in, split.accepted, split.quarantined, len(reading.unparsable), 0),
         served,
         header.undeclared,
         header.missing,

@@ -24,7 +24,7 @@ _TABLES = ("bronze", "silver", "quarantine", "gold", "ops")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `broken`: a night would fail; `note`: it works, but not for everybody or not for long."""
+    """One thing that was looked at. `broken`: a night would fail; `note`: it works, but not for all or not for long."""
 
     subject: str
     verdict: Literal["fine", "note", "broken"]

@@ -9,9 +9,14 @@ from typing import Any
 
 from expectations.arrivals import newest
 from expectations.catalog import Catalog, Department
+from jobs.pages import rows_of
 from jobs.steps import STEPS
 from lakehouse.ops import Ops
+from lakehouse.report.records import Rows
 from lakehouse.settings import Settings
+
+_CAME = ("loaded", "cleaned", "unchanged")
+"""Events of a delivery that arrived and could be read."""
 
 
 @dataclass(frozen=True)
@@ -22,29 +27,6 @@ class Released:
     revision: int
     at: datetime
     failed: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Where the rows that came in are: in = accepted + quarantined + unparsable + waiting (loaded, not yet cleaned)."""
-
-    received: int = 0
-    accepted: int = 0
-    quarantined: int = 0
-    unparsable: int = 0
-
-    @property
-    def waiting(self) -> int:
-        """Rows without a fate yet."""
-        return self.received - self.accepted - self.quarantined - self.unparsable
-
-    def __add__(self, other: "Rows") -> "Rows":
-        return Rows(
-            self.received + other.received,
-            self.accepted + other.accepted,
-            self.quarantined + other.quarantined,
-            self.unparsable + other.unparsable,
-        )
 
 
 @dataclass(frozen=True)
@@ -66,14 +48,10 @@ class Night:
     day: date
     release: Released | None
     score: float | None
+    rows: Rows
     departments: tuple[DepartmentNight, ...]
     seconds: Mapping[str, float]
     failures: tuple[str, ...]
-
-    @property
-    def rows(self) -> Rows:
-        """The city's rows."""
-        return sum((department.rows for department in self.departments), Rows())
 
     def worst(self, count: int) -> tuple[DepartmentNight, ...]:
         """The departments with the lowest scores, the lowest first."""
@@ -108,31 +86,31 @@ def night(ops: Ops, catalog: Catalog, day: date) -> Night:
     runs = _newest_runs(ops.read("runs", day=day).to_pylist())
     scores = _scores(ops.read("scores", day=day).to_pylist())
     told = newest(ops.read("deliveries", day=day).to_pylist())
+    everything = [delivery for days in told.values() for delivery in days.get(day, ())]
     departments = []
     for department in catalog.departments:
+        came = {dataset: days.get(day, ()) for (owner, dataset), days in told.items() if owner == department.id}
+        delivered = {dataset for dataset, arrived in came.items() if any(d.event in _CAME for d in arrived)}
         due = {c.dataset for c in catalog.of(department.id) if c.arrives.expected_on(day)}
-        came = {
-            dataset: [d for d in days.get(day, ()) if d.event in ("loaded", "cleaned")]
-            for (owner, dataset), days in told.items()
-            if owner == department.id
-        }
-        rows = (
-            Rows(d.rows_in or 0, d.accepted or 0, d.quarantined or 0, d.unparsable or 0)
-            for arrived in came.values()
-            for d in arrived
-        )
-        delivered = {dataset for dataset, arrived in came.items() if arrived}
         departments.append(
             DepartmentNight(
                 department,
                 len(due | delivered),
                 len(delivered),
-                sum(rows, Rows()),
+                rows_of(delivery for arrived in came.values() for delivery in arrived),
                 scores.get(department.id),
                 _failures(runs, department.id),
             )
         )
-    return Night(day, releases(ops).get(day), scores.get(""), tuple(departments), _seconds(runs), _failures(runs, ""))
+    return Night(
+        day,
+        releases(ops).get(day),
+        scores.get(""),
+        rows_of(everything),
+        tuple(departments),
+        _seconds(runs),
+        _failures(runs, ""),
+    )
 
 
 def _day(path: Path) -> date | None:

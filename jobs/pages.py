@@ -87,7 +87,7 @@ def city_page(
         _pillars(assessment, CITY),
         tuple(sorted(standings, key=lambda s: (s.rank is None, s.rank, s.id))),
         len(catalog.contracts),
-        _rows(told for days in assessment.deliveries.values() for told in days.get(day, ())),
+        rows_of(told for days in assessment.deliveries.values() for told in days.get(day, ())),
         tuple((kind, kinds.count(kind)) for kind in get_args(MarkKind) if kind in kinds),
         _trends(assessment, books)[CITY],
         tuple(_failures(books).get(CITY, ())),
@@ -155,7 +155,7 @@ def _dataset(assessment: Assessment, item: Item, found: tuple[Finding, ...]) -> 
         item.usable,
         _grade(assessment.scores[*place, "overall"], weights),
         _grade(assessment.scores[*place, "quality"], weights),
-        _rows(told for day in days if since <= day <= assessment.release.day for told in days[day]),
+        rows_of(told for day in days if since <= day <= assessment.release.day for told in days[day]),
         tuple(Mark(a.day, _kind(a), a.due, a.received) for a in item.arrivals),
         tuple(f for f in found if f.dataset == contract.dataset)[:WORST],
         tuple(tally.check_id for tally in assessment.tallies.get(place, ()) if not tally.assessed),
@@ -170,7 +170,8 @@ def _by(contract: Contract) -> str:
     return f"{due:%H:%M}" + (f" +{later}" if later else "")
 
 
-def _rows(deliveries: Iterable[Delivery]) -> Rows:
+def rows_of(deliveries: Iterable[Delivery]) -> Rows:
+    """Where the rows of these deliveries are; those that brought nothing new don't count."""
     loaded = [d for d in deliveries if d.loaded]
     cleaned = [d for d in loaded if d.event == "cleaned"]
     waiting = sum((d.rows_in or 0) - (d.unparsable or 0) for d in loaded if d.event == "loaded")

@@ -81,7 +81,9 @@ def scorecard(
 ) -> None:
     """Grade a released day (the newest, without --day), show the scores and write the pages.
 
-    Without --out only the newest day's pages are written, where everybody looks. Example: citylake scorecard --department transport
+    Without --out only the newest day's pages are written, where everybody looks.
+
+    Example: citylake scorecard --department transport
     """
     from expectations.catalog import load
     from jobs.night import releases
@@ -183,11 +185,12 @@ def _days(days: list[str]) -> str | None:
 def _city_card(page: Mapping[str, Any]) -> None:
     _head("City", page)
     parts = [part["id"] for part in page["pillars"] if part["grade"]["coverage"]]
-    rows = [
-        (s["rank"], f"{s['name']['zh']} {s['id']}", s["grade"]["score"], _bar(s["grade"]["score"]),
-         *[_score_of(s["cells"], part) for part in parts], (s["first"] or {}).get("check") or (s["first"] or {}).get("pillar"))
-        for s in page["standings"]
-    ]  # fmt: skip
+    rows = []
+    for standing in page["standings"]:
+        score, first = standing["grade"]["score"], standing["first"] or {}
+        name = f"{standing['name']['zh']} {standing['id']}"
+        cells = [_score_of(standing["cells"], part) for part in parts]
+        rows.append((standing["rank"], name, score, _bar(score), *cells, first.get("check") or first.get("pillar")))
     screen.table(["rank#", "department", "score#", "", *(f"{part}#" for part in parts), "first to put right"], rows)
 
 
@@ -227,9 +230,8 @@ def _head(title: str, page: Mapping[str, Any]) -> None:
     score = "no score" if grade["score"] is None else f"{grade['score']:.1f}"
     screen.line(f"{title} · {edition['day']} release {edition['revision']} · {score}", "bold")
     if grade["score"] is not None:
-        screen.line(
-            f"sure to be between {grade['floor']:.1f} and {grade['ceiling']:.1f}: {100 * grade['coverage']:.0f} % of the points are assessed"
-        )
+        assessed = f"{100 * grade['coverage']:.0f} % of the points are assessed"
+        screen.line(f"sure to be between {grade['floor']:.1f} and {grade['ceiling']:.1f}: {assessed}")
     screen.line()
 
 

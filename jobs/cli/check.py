@@ -60,7 +60,7 @@ def check(
         screen.as_json(_record(found))
     else:
         _show(found)
-    if gate and (found.broken or found.unparsable):
+    if gate and (found.broken or found.rows.unparsable):
         raise typer.Exit(1)
 
 
@@ -76,12 +76,7 @@ def _record(found: "Checked") -> dict[str, Any]:
         "file": found.file,
         "contract": found.contract.name,
         "day": found.day,
-        "rows": {
-            "received": found.rows_in,
-            "accepted": found.accepted,
-            "quarantined": found.quarantined,
-            "unparsable": found.unparsable,
-        },
+        "rows": {name: getattr(found.rows, name) for name in ("received", "accepted", "quarantined", "unparsable")},
         "served": found.served,
         "undeclared": list(found.undeclared),
         "missing": list(found.missing),
@@ -96,9 +91,7 @@ def _record(found: "Checked") -> dict[str, Any]:
 
 def _show(found: "Checked") -> None:
     screen.line(f"{found.file.name} as {found.contract.name} of {found.day}", "bold")
-    screen.line(
-        f"{found.rows_in:,} rows = {found.accepted:,} accepted + {found.quarantined:,} quarantined + {found.unparsable:,} unparsable"
-    )
+    screen.line(screen.equation(found.rows))
     for names, what in ((found.undeclared, "not declared"), (found.missing, "declared but missing")):
         if names:
             screen.line(f"columns {what}: {', '.join(names)}", "yellow")
@@ -121,8 +114,8 @@ def _verdict(found: "Checked") -> tuple[str, str]:
     failed = [r.rule.id for r in found.results if r.rule.level == "fail" and r.status == "failed"]
     if not found.served:
         return f"Would not be served: {', '.join(failed)} must hold.", "bold red"
-    if found.quarantined or found.unparsable:
-        return f"Would be served without {found.quarantined + found.unparsable:,} rows.", "yellow"
+    if lost := found.rows.quarantined + found.rows.unparsable:
+        return f"Would be served without {lost:,} rows.", "yellow"
     return "Would be served whole.", "green"
 
 

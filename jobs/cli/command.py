@@ -32,12 +32,13 @@ def main() -> None:
 
 
 def call(args: Sequence[str]) -> int:
-    """Run one command line and give its exit code. Errors go to stderr as one line; CITYLAKE_DEBUG adds the traceback."""
+    """Run one command line and give its exit code. Errors go to stderr: one line, with CITYLAKE_DEBUG a traceback."""
     try:
         code = app(list(args) or ["--help"], prog_name="citylake", standalone_mode=False) or OK
         sys.stdout.flush()
     except typer.TyperException as error:
-        _say(_usage(error))
+        if error.format_message():  # a group without a command has shown its help
+            _say(_usage(error))
         return USAGE
     except BrokenPipeError:  # whoever reads our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

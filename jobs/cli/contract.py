@@ -62,7 +62,8 @@ def show(name: Name, json: AsJson = False) -> None:
         screen.line(f"{key:<10} {value}")
     screen.line()
     columns = [
-        (n, contract.sent_name(n), f"{c.type} {c.format or ''}".strip(), n in contract.key, c.required or n in contract.key, c.class_)
+        (n, contract.sent_name(n), f"{c.type} {c.format or ''}".strip(), n in contract.key,
+         c.required or n in contract.key, c.class_)
         for n, c in contract.columns.items()
     ]  # fmt: skip
     screen.table(["column", "sent as", "type", "key", "required", "class"], columns)
@@ -78,7 +79,7 @@ def diff(
     gate: Annotated[bool, typer.Option("--gate", help="Exit 1 when a change is breaking.")] = False,
     json: AsJson = False,
 ) -> None:
-    """What changed between two contracts: breaking (rebuild, readers change), stricter (rows may fail now) or compatible.
+    """What changed between two contracts: breaking (rebuild, readers change), stricter (rows may fail) or compatible.
 
     Example: citylake contract diff transport.hazmat_gps new/hazmat_gps.yml --gate
     """
@@ -112,7 +113,7 @@ def schema() -> None:
 
 
 def read(name: str, settings: "Settings") -> "tuple[Contract, dict[str, Standard]]":
-    """A contract by name from the catalogue, or from a file anywhere, its checks verified; and the catalogue's standards."""
+    """A contract of the catalogue, or of a file anywhere, its checks verified; and the catalogue's standards."""
     from expectations.catalog import load, read_contract, standards_of
     from expectations.verify import misfits
     from lakehouse.errors import ContractError

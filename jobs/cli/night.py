@@ -74,7 +74,7 @@ def backfill(
 
 def status(
     following: Annotated[
-        bool, typer.Option("--next", help="Print the oldest delivered day that isn't released, or nothing.")
+        bool, typer.Option("--next", help="Print the oldest delivered day not released, or nothing.")
     ] = False,
     night: Annotated[
         str | None, typer.Option("--night", metavar="YYYY-MM-DD", help="One screen about this night.")
@@ -104,7 +104,7 @@ def status(
 
 
 def _run_step(step: str, day: date, only: Sequence[str] | None, *, forced: bool = False) -> list[str]:
-    """Run a step for the departments (all when None) or the city; says how it went and gives the names of what failed."""
+    """Run a step for the departments (all when None) or the city; says how it went, gives the names of what failed."""
     from expectations.catalog import departments
     from jobs.department import DatasetsFailed, said
     from jobs.run import run as run_one
@@ -218,8 +218,7 @@ def _night_screen(night: "Night", pages: str) -> None:
     total = ("all", datasets, rows.received, rows.accepted, rows.quarantined, rows.unparsable, night.score)
     screen.table(columns, [*shown, total])
     screen.line()
-    equation = f"{rows.received:,} rows in = {rows.accepted:,} accepted + {rows.quarantined:,} quarantined + {rows.unparsable:,} unparsable"
-    screen.line(equation + (f" + {rows.waiting:,} waiting to be cleaned" if rows.waiting else ""))
+    screen.line(screen.equation(rows))
     worst = [f"{d.department.zh} {d.score:.1f}" for d in night.worst(_WORST) if d.score is not None]
     screen.line(f"lowest scores  {' · '.join(worst) or 'no scores yet'}")
     stages = [f"{step} {seconds:.1f}" for step, seconds in night.seconds.items()]

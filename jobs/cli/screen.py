@@ -15,6 +15,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from lakehouse.report.records import Rows
+
 _PIPED_WIDTH = 400
 """Columns of a table that goes into a file or another program: nothing is cut off or wrapped."""
 
@@ -49,9 +51,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, indent: 
 
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for each in map(column, headings):
-        shown.add_column(
-            each.name, justify="right" if each.number else "left", no_wrap=not each.wraps, overflow="fold" if each.wraps else "ellipsis"
-        )  # fmt: skip
+        shown.add_column(each.name, justify="right" if each.number else "left", no_wrap=not each.wraps)
     for row in rows:
         cells = [cell(value) for value in row]
         shown.add_row(*[Text(text, style=_COLOURS.get(text, "")) for text in cells])
@@ -100,6 +100,14 @@ def local(instant: datetime) -> str:
     from lakehouse.settings import ZONE
 
     return f"{instant.astimezone(ZONE):%Y-%m-%d %H:%M}"
+
+
+def equation(rows: "Rows") -> str:
+    """Where the rows went, in one line."""
+    parts = f"{rows.accepted:,} accepted + {rows.quarantined:,} quarantined + {rows.unparsable:,} unparsable"
+    return f"{rows.received:,} rows in = {parts}" + (
+        f" + {rows.waiting:,} waiting to be cleaned" if rows.waiting else ""
+    )
 
 
 def size(count: int) -> str:
