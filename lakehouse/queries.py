@@ -13,9 +13,7 @@ from typing import Any
 import duckdb
 import yaml
 from deltalake import DeltaTable
-from pydantic import ValidationError
 
-from lakehouse.contract import Contract
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.ops import Ops
 from lakehouse.settings import Settings
@@ -26,6 +24,9 @@ _RAW_ZONE = ("bronze", "silver", "quarantine")
 
 _TECHNICAL = re.compile(r"_(?!raw$|extra$)")
 """Names of the columns Citylake adds. `_raw` and `_extra` hold delivered text: they are masked."""
+
+_OPEN = ("public", "internal")
+"""Classes of columns that are shown as they are."""
 
 _UNPARSABLE = frozenset({"department", "dataset", "reason"})
 """What may be shown of `bronze.unparsable`, which has no contract."""
@@ -125,16 +126,15 @@ def _rows(connection: duckdb.DuckDBPyConnection, delta: DeltaTable, files: list[
 
 def _shown(settings: Settings, table: str) -> frozenset[str]:
     """The columns that needn't be masked. Without a contract that can be read, none."""
-    department, _, dataset = table.partition("__")
     if table == "unparsable":
         return _UNPARSABLE
+    department, _, dataset = table.partition("__")
     path = settings.catalog / "contracts" / department / f"{dataset}.yml"
     try:
-        declared = yaml.safe_load(path.read_text("utf-8"))
-        contract = Contract.model_validate({"department": department, "dataset": dataset, **declared})
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValidationError):
+        columns = yaml.safe_load(path.read_text("utf-8"))["columns"]
+        return frozenset(name for name, declared in columns.items() if declared.get("class", "internal") in _OPEN)
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError):
         return frozenset()
-    return frozenset(name for name, column in contract.columns.items() if column.class_ != "sensitive")
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

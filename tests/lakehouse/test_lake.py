@@ -29,6 +29,7 @@ columns:
   plate: {type: string, class: sensitive}
   born_on: {type: date, class: sensitive}
   speed: {type: integer}
+expect: {warn: [{agrees: {on: {speed: speed}}}]}
 """
 TRUCKS = pa.schema(
     {"plate": pa.string(), "born_on": pa.date32(), "speed": pa.int64(), "added": pa.string(), "_raw": pa.string(),
