@@ -9,11 +9,13 @@ import logging
 import smtplib
 import ssl
 from email.message import EmailMessage
+from textwrap import shorten
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 CONNECTION = "citylake_alerts"
 TIMEOUT_S = 10
+LONGEST = 400
 log = logging.getLogger(__name__)
 
 
@@ -34,11 +36,11 @@ def alert(context: Any) -> None:
 
 
 def reason(error: object) -> str:
-    """Why a task failed, in one line. Only errors of our own are quoted: others may carry values of the data."""
+    """Why a task failed, in one short line. Only errors of our own are quoted: others may carry values of the data."""
     from lakehouse.errors import CitylakeError
 
     ours = next((e for e in (error, getattr(error, "__cause__", None)) if isinstance(e, CitylakeError)), None)
-    return " | ".join(str(ours).splitlines()) if ours else f"{type(error).__name__}, see the task's log"
+    return shorten(str(ours), LONGEST, placeholder=" ...") if ours else f"{type(error).__name__}, see the task's log"
 
 
 def send(line: str, uri: str) -> None:

@@ -36,7 +36,7 @@ def step(
 ) -> XComArg:
     """The task that runs step `name` for the run's business day, for one department or for the city.
 
-    What may pass (a source that can't be reached, a killed worker) is tried three more times with growing pauses;
+    What may pass (a source that can't be reached, anything unexpected) is tried three more times with growing pauses;
     what a second try can't mend (bad data, a wrong contract) fails at once.
     """
 

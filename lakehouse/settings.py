@@ -59,11 +59,11 @@ def connection_uri(name: str) -> str:
             return uri
     if os.environ.get("AIRFLOW_CTX_DAG_ID"):
         from airflow.sdk import Connection
-        from airflow.sdk.exceptions import AirflowRuntimeError
+        from airflow.sdk.exceptions import AirflowNotFoundException
 
         try:
             return str(Connection.get(name).get_uri())
-        except AirflowRuntimeError:
+        except AirflowNotFoundException:
             pass  # unknown to Airflow too: the error below says where it can be set
     raise EnvironmentFault(
         f"connection '{name}' is not set",

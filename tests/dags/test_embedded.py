@@ -72,7 +72,9 @@ def test_a_department_that_fails_stays_red_inside_a_night_that_succeeds(lake: Pa
     assert [line.split()[2] for line in lines if line.startswith("relate")] == ["again", "ok"]
     assert "night of 2026-03-01: released, 8 of 10 tasks done" in lines[-1]
     assert ended.stderr == ""
-    assert "said by the step" in (lake / "logs" / "nightly-2026-03-01.log").read_text()
+    log = (lake / "logs" / "nightly-2026-03-01.log").read_text()
+    assert "said by the step" in log
+    assert "connection citylake_alerts is not set" in log
 
 
 def test_a_night_without_release_fails_and_scores_nothing(lake: Path) -> None:

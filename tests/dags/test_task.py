@@ -58,7 +58,7 @@ def test_bad_data_is_not_tried_again(ran: list[object]) -> None:
     [
         ({"params": {"day": "2026-03-01"}, "data_interval_start": datetime(2026, 9, 9, tzinfo=UTC)}, date(2026, 3, 1)),
         ({"params": {"day": None}, "data_interval_start": datetime(2026, 3, 1, 21, 30, tzinfo=UTC)}, date(2026, 3, 2)),
-        ({"params": {"day": None}, "data_interval_start": datetime(2026, 3, 1, 14, 30, tzinfo=UTC)}, date(2026, 3, 1)),
+        ({"params": {"day": None}, "data_interval_start": datetime(2026, 3, 1, 15, 59, tzinfo=UTC)}, date(2026, 3, 1)),
         (
             {"params": {"day": None}, "dag_run": SimpleNamespace(run_after=datetime(2026, 3, 1, 16, 0, tzinfo=UTC))},
             date(2026, 3, 2),
