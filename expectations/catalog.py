@@ -54,6 +54,24 @@ Kind = TypeVar("Kind", bound=BaseModel)
 
 
 @dataclass(frozen=True)
+class Unusable:
+    """A contract that has mistakes, each with file, line and key."""
+
+    department: str
+    dataset: str
+    mistakes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """`department.dataset`, as people write it."""
+        return f"{self.department}.{self.dataset}"
+
+    def fault(self) -> ContractError:
+        """What to say about it."""
+        return ContractError("; ".join(self.mistakes), hint="mend the lines named above")
+
+
+@dataclass(frozen=True)
 class Catalog:
     """Departments, contracts and standards of one city."""
 
@@ -61,6 +79,7 @@ class Catalog:
     departments: tuple[Department, ...]
     contracts: tuple[Contract, ...]
     standards: dict[str, Standard]
+    unusable: tuple[Unusable, ...] = ()
 
     def of(self, department: str) -> tuple[Contract, ...]:
         """The contracts of one department. Raises UsageError for an unknown one."""
@@ -71,15 +90,18 @@ class Catalog:
         return tuple(c for c in self.contracts if c.department == department)
 
     def contract(self, name: str) -> Contract:
-        """The contract of `department.dataset`. Raises UsageError for an unknown one."""
+        """The contract of `department.dataset`. Raises UsageError for an unknown one, ContractError for an unusable one."""
         for contract in self.contracts:
             if contract.name == name:
                 return contract
+        for unusable in self.unusable:
+            if unusable.name == name:
+                raise unusable.fault()
         raise UsageError(f"no dataset '{name}'", hint=nearest(name, [c.name for c in self.contracts]))
 
     def only(self, name: str) -> "Catalog":
-        """The catalogue with the contract of `department.dataset` alone. Raises UsageError for an unknown one."""
-        return replace(self, contracts=(self.contract(name),))
+        """The catalogue with the contract of `department.dataset` alone. Raises as `contract` does."""
+        return replace(self, contracts=(self.contract(name),), unusable=())
 
     def file(self, contract: Contract) -> Path:
         """Where the contract stands."""
@@ -117,12 +139,30 @@ def departments(catalog: Path | None = None) -> tuple[Department, ...]:
 def load(catalog: Path) -> Catalog:
     """The whole catalogue at `catalog`. Raises ContractError with every mistake in every file, one a line."""
     mistakes: list[str] = []
+    found = _load(catalog, mistakes)
+    _raise([*mistakes, *(mistake for unusable in found.unusable for mistake in unusable.mistakes)])
+    return found
+
+
+def load_usable(catalog: Path) -> Catalog:
+    """The catalogue with the contracts that have no mistakes, and the others by name: one can't stop a city's night.
+
+    Raises ContractError when the register, a standard or the name of a folder is wrong.
+    """
+    mistakes: list[str] = []
+    found = _load(catalog, mistakes)
+    _raise(mistakes)
+    return found
+
+
+def _load(catalog: Path, mistakes: list[str]) -> Catalog:
     register = tuple(_departments(catalog / "departments.yml", mistakes))
     standards = {s.name: s for s in _standards(catalog / "standards", mistakes)}
-    contracts = tuple(_contracts(catalog / "contracts", {d.id for d in register}, standards, mistakes))
-    mistakes += _loose_ends(catalog, contracts)
-    _raise(mistakes)
-    return Catalog(catalog, register, contracts, standards)
+    read, unusable = _contracts(catalog / "contracts", {d.id for d in register}, standards, mistakes)
+    loose = _loose_ends(catalog, read, unusable)
+    unusable += [Unusable(c.department, c.dataset, tuple(loose[c.name])) for c in read if c.name in loose]
+    contracts = tuple(contract for contract in read if contract.name not in loose)
+    return Catalog(catalog, register, contracts, standards, tuple(unusable))
 
 
 def read_contract(path: Path, standards: dict[str, Standard]) -> Contract:
@@ -178,16 +218,22 @@ def _standards(folder: Path, mistakes: list[str]) -> list[Standard]:
     return found
 
 
-def _contracts(folder: Path, known: set[str], standards: dict[str, Standard], mistakes: list[str]) -> list[Contract]:
-    found = []
+def _contracts(
+    folder: Path, known: set[str], standards: dict[str, Standard], mistakes: list[str]
+) -> tuple[list[Contract], list[Unusable]]:
+    found, unusable = [], []
     for path in sorted(folder.glob("*/*.yml")):
         if path.parent.name not in known:
             mistakes.append(
                 f"{path}: no department '{path.parent.name}' in departments.yml; {nearest(path.parent.name, known)}"
             )
-        if contract := _contract(path, standards, mistakes):
+        own: list[str] = []
+        contract = _contract(path, standards, own)
+        if contract and not own:
             found.append(contract)
-    return found
+        else:
+            unusable.append(Unusable(path.parent.name, path.stem, tuple(own)))
+    return found, unusable
 
 
 def _contract(path: Path, standards: dict[str, Standard], mistakes: list[str]) -> Contract | None:
@@ -225,16 +271,18 @@ def located(path: Path, place: tuple[str | int, ...]) -> str:
     return f"{path}:{line}: {'.'.join(str(part) for part in place)}"
 
 
-def _loose_ends(catalog: Path, contracts: tuple[Contract, ...]) -> list[str]:
-    """References to datasets or columns that no contract declares."""
+def _loose_ends(catalog: Path, contracts: list[Contract], unusable: list[Unusable]) -> dict[str, list[str]]:
+    """By contract, its references to columns that no contract declares; what an unusable one declares isn't known."""
     columns = {f"{c.name}.{column}" for c in contracts for column in c.columns}
-    mistakes = []
+    unknown = {contract.name for contract in unusable}
+    mistakes: dict[str, list[str]] = {}
     for contract in contracts:
         where = catalog / "contracts" / contract.department / f"{contract.dataset}.yml"
         for name, column in contract.columns.items():
-            if column.references and column.references not in columns:
+            asked = column.references
+            if asked and asked not in columns and asked.rpartition(".")[0] not in unknown:
                 place = ("columns", name, "references")
-                mistakes.append(f"{located(where, place)}: {_no_column(column.references, columns)}")
+                mistakes.setdefault(contract.name, []).append(f"{located(where, place)}: {_no_column(asked, columns)}")
     return mistakes
 
 

@@ -29,7 +29,7 @@ def clean(run: Run, catalog: Catalog, department: str) -> None:
     A slice that breaks a `fail:` rule isn't served: its rows go to quarantine whole and the last good slice stays.
     """
     books = Books.of(run)
-    each_dataset(run, catalog.of(department), lambda contract: _clean(run, catalog, contract, books))
+    each_dataset(run, catalog, department, lambda contract: _clean(run, catalog, contract, books))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from expectations.catalog import Catalog, Unusable
 from lakehouse.contract import Contract
 from lakehouse.errors import CitylakeError
 from lakehouse.runs import Run, code_version
@@ -32,8 +33,8 @@ class Outcome:
 class DatasetsFailed(CitylakeError):
     """Some datasets of a department failed; the others are done. Transient if every failure is."""
 
-    def __init__(self, failures: Sequence[tuple[Contract, Exception]]) -> None:
-        lines = "; ".join(f"{contract.name}: {said(error)}" for contract, error in failures)
+    def __init__(self, failures: Sequence[tuple[str, Exception]]) -> None:
+        lines = "; ".join(f"{dataset}: {said(error)}" for dataset, error in failures)
         super().__init__(
             lines, hint=f"the other datasets are done; `citylake run` repeats only what failed ({len(failures)})"
         )
@@ -43,14 +44,19 @@ class DatasetsFailed(CitylakeError):
         return CitylakeError, (self.what,)
 
 
-def each_dataset(run: Run, contracts: Sequence[Contract], work: Callable[[Contract], Outcome]) -> None:
-    """Do `work` for every contract on the process's threads, record each, flush the books, then raise what failed."""
-    failures: list[tuple[Contract, Exception]] = []
+def each_dataset(run: Run, catalog: Catalog, department: str, work: Callable[[Contract], Outcome]) -> None:
+    """Do `work` for every contract on the process's threads, record each, flush the books, then raise what failed.
+
+    A contract that can't be used fails by itself, like any other dataset.
+    """
+    contracts = catalog.of(department)
+    unusable = [each for each in catalog.unusable if each.department == department]
+    failures = [(each.name, _failed(run, each, each.fault())) for each in unusable]
     try:
         with ThreadPoolExecutor(max_workers=run.settings.threads) as pool:
             for contract, error in zip(contracts, pool.map(lambda c: _recorded(run, c, work), contracts), strict=True):
                 if error is not None:
-                    failures.append((contract, error))
+                    failures.append((contract.name, error))
     finally:
         run.ops.flush(run.id)
         shutil.rmtree(run.staging, ignore_errors=True)
@@ -60,35 +66,31 @@ def each_dataset(run: Run, contracts: Sequence[Contract], work: Callable[[Contra
 
 def _recorded(run: Run, contract: Contract, work: Callable[[Contract], Outcome]) -> Exception | None:
     started = time.monotonic()
-    fault: Exception | None = None
     try:
         outcome = work(contract)
     except Exception as error:  # whatever one dataset does, the others go on; it is raised again once they are done
-        outcome, fault = Outcome("failed"), error
-        ours = isinstance(error, CitylakeError)
-        _log.error(
-            "dataset failed",
-            step=run.step,
-            dataset=contract.name,
-            day=str(run.day),
-            error=said(error),
-            exc_info=not ours,
-        )
-    run.ops.note(
-        "runs",
-        at=run.now,
-        run_id=run.id,
-        step=run.step,
-        department=contract.department,
-        dataset=contract.dataset,
-        day=run.day,
-        seconds=round(time.monotonic() - started, 3),
-        contract=contract.fingerprint,
-        code=code_version(),
-        error=said(fault) if fault else None,
-        **vars(outcome),
+        return _failed(run, contract, error, seconds=_since(started), contract=contract.fingerprint)
+    _note(run, contract, seconds=_since(started), contract=contract.fingerprint, **vars(outcome))
+    return None
+
+
+def _failed(run: Run, dataset: Contract | Unusable, error: Exception, **facts: object) -> Exception:
+    ours = isinstance(error, CitylakeError)
+    said_so = said(error)
+    _log.error(
+        "dataset failed", step=run.step, dataset=dataset.name, day=str(run.day), error=said_so, exc_info=not ours
     )
-    return fault
+    _note(run, dataset, status="failed", error=said_so, **facts)
+    return error
+
+
+def _note(run: Run, dataset: Contract | Unusable, **facts: object) -> None:
+    where = {"department": dataset.department, "dataset": dataset.dataset, "day": run.day}
+    run.ops.note("runs", at=run.now, run_id=run.id, step=run.step, code=code_version(), **where, **facts)
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)
 
 
 def said(error: Exception) -> str:

@@ -25,7 +25,7 @@ def bring(run: Run, catalog: Catalog, department: str) -> None:
     raise after the other datasets are done.
     """
     known = Known.of(run.ops, run.day)
-    each_dataset(run, catalog.of(department), lambda contract: _bring(run, contract, known))
+    each_dataset(run, catalog, department, lambda contract: _bring(run, contract, known))
 
 
 class Known:

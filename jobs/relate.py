@@ -22,11 +22,12 @@ from lakehouse.runs import Run, code_version
 
 @dataclass(frozen=True)
 class Question:
-    """One reference rule of one dataset, and the dataset it looks into."""
+    """One reference rule of one dataset, and the dataset it looks into: None where nothing usable is declared of it."""
 
     contract: Contract
     rule: Rule
-    other: Contract
+    named: str
+    other: Contract | None
 
 
 def relate(run: Run, catalog: Catalog) -> Outcome:
@@ -36,9 +37,7 @@ def relate(run: Run, catalog: Catalog) -> Outcome:
     side has no version yet, the rule is unknown.
     """
     questions = [q for q in _questions(catalog) if run.day in _served_days(run, q.contract)]
-    files = sorted(
-        {path for q in questions for path in (*_files(run, q.contract, slice_only=True), *_files(run, q.other))}
-    )
+    files = sorted({path for q in questions for path in (*_files(run, q.contract, slice_only=True), *_theirs(run, q))})
     fingerprint = _fingerprint(questions, files)
     if fingerprint == _last(run) and not run.forced:
         return Outcome("unchanged", fingerprint=fingerprint)
@@ -47,17 +46,18 @@ def relate(run: Run, catalog: Catalog) -> Outcome:
             result, broken = _judged(run, connection, question)
             failing = [Failing.of(question.contract, result.rule.id, row) for row in broken]
             results.note(run, question.contract, [result], failing)
-    tables = {q.contract.table for q in questions} | {q.other.table for q in questions}
+    tables = {q.contract.table for q in questions} | {q.other.table for q in questions if q.other}
     reads = {f"silver.{table}": run.table("silver", table).version() for table in sorted(tables)}
     return Outcome("succeeded", fingerprint=fingerprint, reads=json.dumps(reads))
 
 
 def _questions(catalog: Catalog) -> Iterator[Question]:
+    usable = {contract.name: contract for contract in catalog.contracts}
     for contract in catalog.contracts:
         for rule in rules(contract):
             if rule.check.kind == "reference":
                 named = rule.args["to"].rpartition(".")[0] if rule.check.name == "references" else rule.args["dataset"]
-                yield Question(contract, rule, catalog.contract(named))
+                yield Question(contract, rule, named, usable.get(named))
 
 
 def _fingerprint(questions: list[Question], files: list[str]) -> str:
@@ -65,7 +65,7 @@ def _fingerprint(questions: list[Question], files: list[str]) -> str:
     parts = [
         *files,
         code_version(),
-        *(f"{q.contract.fingerprint} {q.rule.id} {q.other.fingerprint}" for q in questions),
+        *(f"{q.contract.fingerprint} {q.rule.id} {q.other and q.other.fingerprint}" for q in questions),
     ]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]
 
@@ -85,12 +85,13 @@ def _served_days(run: Run, contract: Contract) -> set[object]:
 def _judged(
     run: Run, connection: duckdb.DuckDBPyConnection, question: Question
 ) -> tuple[Result, list[dict[str, object]]]:
-    if not _files(run, question.other):
-        return Result(question.rule, "unknown", 0, 0, message=f"{question.other.name} has no version yet"), []
+    if question.other is None or not _theirs(run, question):
+        why = "has no version yet" if question.other else "has no contract that can be used"
+        return Result(question.rule, "unknown", 0, 0, message=f"{question.named} {why}"), []
     try:
         _open(connection, "ours", run, question.contract, slice_only=True)
         _open(connection, "theirs", run, question.other, slice_only=False)
-        relation = _relation(question)
+        relation = _relation(question.contract, question.rule, question.other)
         evaluated = engine.run(connection, relation.evaluated).read_all()["evaluated"][0].as_py()
         broken = engine.run(connection, relation.broken).read_all()
     except (*engine.FAULTS, LakeError) as error:
@@ -99,12 +100,15 @@ def _judged(
     return judged, broken.slice(0, MOST_FAILING_KEYS).to_pylist()
 
 
-def _relation(question: Question) -> Relation:
-    rule, contract, other = question.rule, question.contract, question.other
+def _relation(contract: Contract, rule: Rule, other: Contract) -> Relation:
     if rule.check.name == "references":
         return referenced(contract, rule.columns[0], other, rule.args["to"].rpartition(".")[2])
     wanted = {name: rule.args[name] for name in ("on", "left", "op", "right")}
     return agreeing(contract, other, **wanted)
+
+
+def _theirs(run: Run, question: Question) -> list[str]:
+    return _files(run, question.other) if question.other else []
 
 
 def _files(run: Run, contract: Contract, *, slice_only: bool = False) -> list[str]:

@@ -32,7 +32,7 @@ def run(
     logs.configure()
     settings = Settings.from_environment()
     prepare(settings)
-    catalog = catalogue.load(settings.catalog)
+    catalog = catalogue.load_usable(settings.catalog)
     started = Run.start(step, day, clock(), settings, forced=forced)
     module, _, function = row.target.partition(":")
     work = getattr(importlib.import_module(module), function)
