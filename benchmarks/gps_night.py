@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -56,7 +55,9 @@ def generate(path: Path, rows: int) -> None:
             count = len(vehicles) * steps
             plates = pc.binary_join_element_wise("苏F", pc.utf8_lpad(pa.array(vehicles).cast(pa.string()), 5, "0"), "")
             walk = np.cumsum(rng.normal(0, 2e-4, (2, len(vehicles), steps)), axis=2).clip(-0.05, 0.05).reshape(2, count)
-            home = np.repeat(np.stack([rng.uniform(120.6, 121.4, len(vehicles)), rng.uniform(32.0, 32.3, len(vehicles))]), steps, 1)
+            home = np.repeat(
+                np.stack([rng.uniform(120.6, 121.4, len(vehicles)), rng.uniform(32.0, 32.3, len(vehicles))]), steps, 1
+            )
             lon, lat = np.round(home + walk, 6)
             lat[rng.integers(0, count, count // 10_000)] = 91.0
             order = np.arange(count)
@@ -114,7 +115,12 @@ def peer(folder: Path, step: str) -> None:
     extension = next(Path(spatial).rglob("spatial.duckdb_extension"), None)
     connection.close()
     connection = duckdb.connect(
-        config={"threads": 2, "memory_limit": "1GB", "temp_directory": str(folder / "spill"), "allow_unsigned_extensions": True}
+        config={
+            "threads": 2,
+            "memory_limit": "1GB",
+            "temp_directory": str(folder / "spill"),
+            "allow_unsigned_extensions": True,
+        }
     )
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"LOAD '{extension}'")
@@ -141,7 +147,9 @@ def peer(folder: Path, step: str) -> None:
 
 def timed(folder: Path, who: str, step: str) -> tuple[float, float]:
     """Seconds and peak summed PSS (MB) of one process tree."""
-    child = psutil.Popen([sys.executable, "-m", "benchmarks.gps_night", "--folder", str(folder), "--only", who, step], cwd=ROOT)
+    child = psutil.Popen(
+        [sys.executable, "-m", "benchmarks.gps_night", "--folder", str(folder), "--only", who, step], cwd=ROOT
+    )
     started, peak = time.monotonic(), 0.0
     while child.poll() is None:
         try:
@@ -185,9 +193,14 @@ def main() -> None:
         contracts = asked.folder / "catalog/contracts/transport"
         contracts.mkdir(parents=True)
         (contracts / "gps.yml").write_text(CONTRACT)
-        (asked.folder / "catalog/departments.yml").write_text("departments:\n  - {id: transport, zh: 交通, en: Transport}\n")
+        (asked.folder / "catalog/departments.yml").write_text(
+            "departments:\n  - {id: transport, zh: 交通, en: Transport}\n"
+        )
         shutil.copytree(ROOT / "expectations/standards", asked.folder / "catalog/standards")
-    print(f"{asked.rows:,} rows, {source.stat().st_size / 1e6:.0f} MB; medians of {asked.rounds} rounds in turns", flush=True)
+    print(
+        f"{asked.rows:,} rows, {source.stat().st_size / 1e6:.0f} MB; medians of {asked.rounds} rounds in turns",
+        flush=True,
+    )
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for _ in range(asked.rounds):
         for who in ("ours", "peer"):
@@ -202,7 +215,9 @@ def main() -> None:
     for step in ("bring", "clean"):
         a, b = (statistics.median(seconds for seconds, _ in found[who, step]) for who in ("ours", "peer"))
         peak = max(memory for _, memory in found["ours", step])
-        print(f"{step}: ours {a:.1f} s = {asked.rows / a / 1e6:.2f} M rows/s, peer {b:.1f} s, ratio {b / a:.2f}; peak {peak:.0f} MB")
+        print(
+            f"{step}: ours {a:.1f} s = {asked.rows / a / 1e6:.2f} M rows/s, peer {b:.1f} s, ratio {b / a:.2f}; peak {peak:.0f} MB"
+        )
 
 
 if __name__ == "__main__":

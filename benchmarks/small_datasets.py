@@ -1,6 +1,6 @@
 """Many small datasets, delivery to checked silver, in one process: seconds per dataset, amortised.
 
-    python -m benchmarks.small_datasets [--datasets 200] [--rows 1000] [--folder /tmp/citylake-small]
+python -m benchmarks.small_datasets [--datasets 200] [--rows 1000] [--folder /tmp/citylake-small]
 """
 
 import argparse
