@@ -3,6 +3,10 @@
 import csv
 from collections import Counter
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import ParseError, fromstring
 
 from lakehouse.contract import FileSource
 from lakehouse.errors import DeliveryUnreadable, UsageError
@@ -49,6 +53,16 @@ def dialect(file: Path) -> tuple[FileSource, int]:
         "header": _is_header(rows[skip]),
     }
     return FileSource.model_validate(source), width
+
+
+def sheets(workbook: Path) -> tuple[str | None, ...]:
+    """The names of a workbook's sheets in order; (None,), standing for the first, where they can't be had (.xls)."""
+    try:
+        with ZipFile(workbook) as package:
+            content = fromstring(package.read("xl/workbook.xml"))
+    except (BadZipFile, KeyError, ParseError, DefusedXmlException):
+        return (None,)
+    return tuple(part.get("name") for part in content.iter() if part.tag.endswith("}sheet")) or (None,)
 
 
 def _delimiter(lines: list[str]) -> tuple[str, int]:

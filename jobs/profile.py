@@ -1,5 +1,6 @@
 """What a file holds that no contract describes: columns, their types and standards, and what looks wrong."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,18 +14,25 @@ import pyarrow.parquet as pq
 
 from expectations.catalog import Standard
 from expectations.checks.recognise import recognised
-from jobs.dialect import dialect
+from jobs.dialect import dialect, sheets
 from jobs.judge import codes
-from jobs.suspicion import SURE, ColumnProfile, Form, Suspicion, one, positions, quoted, suspicions, written
+from jobs.suspicion import SURE, TEXT, ColumnProfile, Form, Suspicion, one, positions, quoted, suspicions, written
 from lakehouse.contract import Contract, FileSource
 from lakehouse.engine import embedded as engine
-from lakehouse.formats import read
+from lakehouse.errors import DeliveryUnreadable
+from lakehouse.formats import Reading, read
 from lakehouse.formats.reading import SOURCE_ROW
 from lakehouse.privacy import masked
 from lakehouse.settings import Settings
 
 SAMPLE = 1_000
 """Different values looked at before one type and one standard are counted over all."""
+
+_TITLES = 5
+"""Rows of titles looked behind in a sheet."""
+
+_NAMELESS = re.compile(r"column_\d+")
+"""What the reader calls a column without a name: a title stands in one cell and leaves the others so."""
 
 _TELLING = 3
 """Different values that must be on a code list before the column is said to follow it."""
@@ -51,7 +59,7 @@ def profile(file: Path, standards: dict[str, Standard], day: date, settings: Set
     source, width = dialect(file)
     folder = Path(tempfile.mkdtemp(prefix="citylake-"))
     try:
-        reading = read(file, _scratch_contract(file, source, width))
+        source, reading = _opened(file, source, width)
         numbered = [f"c{n}" for n in range(len(reading.names))]
         schema = pa.schema([*((name, pa.string()) for name in numbered), (SOURCE_ROW, pa.int64())])
         with pq.ParquetWriter(folder / "sent.parquet", schema, compression="lz4") as writer:
@@ -73,6 +81,22 @@ def profile(file: Path, standards: dict[str, Standard], day: date, settings: Set
         return Profile(file, source, reading.rows_in, len(reading.unparsable), copies, columns, tuple(found))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _opened(file: Path, source: FileSource, width: int) -> tuple[FileSource, Reading]:
+    """The file being read. In a workbook the first sheet with a table, behind the titles above it."""
+    if source.format != "xlsx":
+        return source, read(file, _scratch_contract(file, source, width))
+    for sheet in sheets(file):
+        for skip in range(_TITLES):
+            tried = source.model_copy(update={"sheet": sheet, "skip": skip})
+            try:
+                reading = read(file, _scratch_contract(file, tried, width))
+            except DeliveryUnreadable:
+                break  # nothing left behind the titles
+            if sum(not _NAMELESS.fullmatch(name) for name in reading.names) > max(1, len(reading.names) // 2):
+                return tried, reading
+    return source, read(file, _scratch_contract(file, source, width))
 
 
 def _scratch_contract(file: Path, source: FileSource, width: int) -> Contract:
@@ -111,6 +135,8 @@ def _look(
     )
     form = written(connection)
     standard = _standard(connection, standards, form)
+    if standard:  # digits that are a code are text
+        form = TEXT
     fits, least, most = one(
         connection,
         f"SELECT coalesce(sum(n) FILTER ({form.condition}), 0)::BIGINT, min({form.value})::VARCHAR, "
@@ -126,10 +152,12 @@ def _look(
 def _standard(connection: duckdb.DuckDBPyConnection, standards: Mapping[str, Standard], form: Form) -> str | None:
     """The standard that nearly all the seen values follow; one with check digits before one with a list before others.
 
-    A list of numbers says nothing about small numbers, and a standard nothing about dates and numbers with decimals.
+    Numbers with decimals follow one only where it lists them, dates none.
     """
-    if form.type not in ("string", "integer"):
+    if form.type not in ("string", "integer", "double"):
         return None
+    if form.type == "double":
+        standards = {name: standard for name, standard in standards.items() if standard.codes}
     seen = one(connection, "SELECT count(*) FROM seen")[0]
     passed = engine.run(connection, recognised(standards)).read_all().to_pylist()[0]
     likely = [name for name, count in passed.items() if seen and count >= SURE * seen and _tells(standards[name], seen)]

@@ -37,6 +37,8 @@ _INSTANTS = ("yyyy-MM-dd HH:mm:ss", "yyyy-MM-dd HH:mm", "yyyy/MM/dd HH:mm:ss", "
              "yyyy-MM-dd'T'HH:mm:ss", "yyyyMMddHHmmss")  # fmt: skip
 """Ways dates and times are written in deliveries, the stricter before the looser; names as in a contract's `format`."""
 
+_ISO = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?"
+
 _PLACEHOLDERS = (
     "null",
     "NULL",
@@ -101,7 +103,7 @@ class Form:
     value: str
 
 
-_TEXT = Form("string", None, "true", "v")
+TEXT = Form("string", None, "true", "v")
 
 
 def written(connection: duckdb.DuckDBPyConnection) -> Form:
@@ -110,7 +112,7 @@ def written(connection: duckdb.DuckDBPyConnection) -> Form:
     counts = one(connection, f"SELECT {', '.join(f'count(*) FILTER ({form.condition})' for form in forms)} FROM seen")
     enough = max(1, SURE * one(connection, "SELECT count(*) FROM seen")[0])
     best = max(range(len(forms)), key=lambda n: (counts[n], -n))
-    return forms[best] if counts[best] >= enough else _TEXT
+    return forms[best] if counts[best] >= enough else TEXT
 
 
 def suspicions(
@@ -192,6 +194,8 @@ def _forms() -> list[Form]:
         Form(kind, None, f"regexp_full_match(v, {quoted(pattern)})", f"try_cast(v AS {cast})")
         for kind, (pattern, cast) in _NUMBERS.items()
     ]
+    iso = rf"{_ISO}(Z|[+-]\d{{2}}(:?\d{{2}})?)?"
+    found.append(Form("timestamp", "iso", f"regexp_full_match(v, {quoted(iso)})", "try_cast(v AS TIMESTAMPTZ)"))
     return [*found, Form("boolean", None, words, "lower(v)"), *numbers]
 
 

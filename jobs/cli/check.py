@@ -142,7 +142,8 @@ def _describe(file: Path, settings: "Settings", json: bool) -> None:
 
 def _source(found: "Profile") -> dict[str, Any]:
     """What a contract's `source` would have to say."""
-    names = ("format", "encoding", "delimiter", "header", "skip") if found.source.format == "csv" else ("format",)
+    text = ("encoding", "delimiter", "header") if found.source.format == "csv" else ()
+    names = ("format", *text, *(name for name in ("sheet", "skip") if getattr(found.source, name)))
     return {name: getattr(found.source, name) for name in names}
 
 
@@ -166,7 +167,7 @@ def _show_profile(found: "Profile") -> None:
         )
         for c in found.columns
     ]
-    screen.table(["column", "type", "standard", "filled#", "distinct#", "least", "most"], cells)
+    screen.table(["column", "type", "looks like", "filled#", "distinct#", "least", "most"], cells)
     screen.line()
     if found.suspicions:
         looks = [(s.column, f"{s.count:,}", s.said, ", ".join(map(str, s.rows)) or None) for s in found.suspicions]

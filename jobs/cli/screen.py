@@ -50,11 +50,15 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, indent: 
     from rich.text import Text
 
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for each in map(column, headings):
-        shown.add_column(each.name, justify="right" if each.number else "left", no_wrap=not each.wraps)
-    for row in rows:
-        cells = [cell(value) for value in row]
-        shown.add_row(*[Text(text, style=_COLOURS.get(text, "")) for text in cells])
+    texts = [[cell(value) for value in row] for row in rows]
+    for place, each in enumerate(map(column, headings)):
+        # on a narrow screen words are cut short, numbers never
+        widest = max((len(row[place]) for row in texts), default=0) if each.number else None
+        shown.add_column(
+            each.name, justify="right" if each.number else "left", no_wrap=not each.wraps, min_width=widest
+        )
+    for row in texts:
+        shown.add_row(*[Text(text, style=_COLOURS.get(text, "")) for text in row])
     out = console()
     with out.capture() as captured:
         out.print(Padding(shown, (0, 0, 0, indent), expand=False))
