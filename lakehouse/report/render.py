@@ -67,7 +67,11 @@ def _digest(text: str) -> str:
 
 
 def _points(score: float | None, digits: int = 1) -> str:
-    return NO_SCORE if score is None else f"{score:.{digits}f}"
+    """Points to so many digits; a score a little short of 100 is never shown as 100: something is still to be mended."""
+    if score is None:
+        return NO_SCORE
+    shown = round(score, digits)
+    return f"{100 - 10**-digits if shown >= 100 > score else shown:.{digits}f}"
 
 
 def _gain(points: float) -> str:
