@@ -47,6 +47,7 @@ class Plan:
     standards: Mapping[str, Standard]
     day: date
     history: tuple[tuple[date, int], ...] = ()
+    received: tuple[tuple[str, datetime], ...] = ()
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
@@ -74,6 +75,10 @@ class Plan:
                 versions = (self.contract.order,) if self.contract.order and rule.id == "key.unique" else ()
                 found.append((bit, tuple(dict.fromkeys((*rule.columns, *versions)))))
         return tuple(found)
+
+    def _place(self, bit: int) -> int:
+        """Which bit of `_repeats` tells that a unique rule is broken."""
+        return next(place for place, (unique, _) in enumerate(self.unique_sets) if unique == bit)
 
     @property
     def code_lists(self) -> dict[str, str]:
@@ -135,7 +140,7 @@ class Plan:
         same = ", ".join(f't0."{name}"' for name in columns)
         number = f"row_number() OVER (PARTITION BY {same} ORDER BY _loaded_at, _delivery_id, _source_file, _source_row) AS _n"
         rows = f"SELECT t0.*, {number} FROM ({self._judged(repeats=False)}) AS t0 WHERE {' AND '.join(wanted)}"
-        return f"SELECT {', '.join(ROW_ID)}, CAST({1 << bit} AS BIGINT) AS bit FROM ({rows}) AS t0 WHERE _n > 1"
+        return f"SELECT {', '.join(ROW_ID)}, CAST({1 << self._place(bit)} AS BIGINT) AS bit FROM ({rows}) AS t0 WHERE _n > 1"
 
     def rows(self, *, repeats: bool) -> str:
         """SQL, the pass: row ids, typed columns, `_failed_*`, `_skipped`, and `_text_*` of rejected rows and misfits only.
@@ -228,7 +233,7 @@ class Plan:
         if rule.check.kind == "row":
             return self._row_passes(rule)
         if rule.check.name == "unique":
-            return fragments.is_first(bit % BITS)
+            return fragments.is_first(self._place(bit))
         name = rule.columns[0]
         column = self.contract.columns[name]
         if rule.check.name == "standard":
@@ -242,10 +247,18 @@ class Plan:
         return about(fragments.passes(rule.check.name, column.type, args, self.contract.source.null), name)
 
     def _row_passes(self, rule: Rule) -> str:
-        known = {"day": datetime.combine(self.day, time(), ZONE), "sent": self._sent}
+        known = {"day": datetime.combine(self.day, time(), ZONE), "sent": self._sent, "received": self._received}
         wanted = inspect.signature(rule.check.function).parameters
         given = {name: known[name] for name in FILLED_IN if name in wanted}
         return engine.fragment(rule.check.function(self._typed_table, **rule.args, **given))
+
+    @property
+    def _received(self) -> ir.TimestampValue:
+        """When the row's delivery was received; when it was loaded where nobody knows."""
+        rows = self._typed_table
+        loaded = rows["_loaded_at"].cast("timestamp")
+        known = [(rows["_delivery_id"] == name, ibis.timestamp(at)) for name, at in self.received]
+        return ibis.cases(*known, else_=loaded) if known else loaded
 
     def _sent(self, name: str) -> ir.Value:
         """The cell's text without outer white space, null where it is empty."""

@@ -102,5 +102,6 @@ def _own_parameters(check: Check) -> dict[str, inspect.Parameter]:
     return {name: p for name, p in parameters if p.kind is p.KEYWORD_ONLY and name not in FILLED_IN}
 
 
-FILLED_IN = ("day", "sent")
-"""What the plan tells a check: the slice's day (midnight in Asia/Shanghai), and the text of a column's cells as sent."""
+FILLED_IN = ("day", "sent", "received")
+"""What the plan tells a check: the slice's day (midnight in Asia/Shanghai), the text of a column's cells as sent, and
+when a row's delivery was received (UTC without zone)."""

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 import duckdb
 import pyarrow as pa
@@ -42,6 +43,7 @@ class Arrived:
     unparsable: int
     undeclared: tuple[str, ...]
     missing: tuple[str, ...]
+    received_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -55,23 +57,31 @@ class Books:
     @classmethod
     def of(cls, run: Run) -> "Books":
         arrived: dict[tuple[str, str], dict[str, Arrived]] = {}
-        history: dict[tuple[str, str], dict[date, int]] = {}
+        earlier: dict[tuple[str, str], dict[tuple[date, str], int]] = {}
         for row in run.ops.read("deliveries").filter(pa.compute.field("event") == "loaded").to_pylist():
             where = (row["department"], row["dataset"])
             if row["day"] == run.day:
                 names = tuple(row["undeclared"] or ()), tuple(row["missing"] or ())
-                found = Arrived(row["delivery_id"], row["name"], row["loaded"], row["unparsable"], *names)
+                found = Arrived(
+                    row["delivery_id"], row["name"], row["loaded"], row["unparsable"], *names, row["received_at"]
+                )
                 arrived.setdefault(where, {})[row["name"]] = found  # a later delivery of the same name takes its place
             elif row["day"] < run.day:
-                days = history.setdefault(where, {})
-                days[row["day"]] = days.get(row["day"], 0) + row["loaded"]
+                earlier.setdefault(where, {})[(row["day"], row["name"])] = row["loaded"]
         done = {}
         for row in run.ops.read("runs", day=run.day).to_pylist():
             if row["step"] == "clean" and row["status"] == "succeeded":
                 done[(row["department"], row["dataset"])] = row["fingerprint"]
         slices = {where: tuple(names.values()) for where, names in arrived.items()}
-        past = {where: tuple(sorted(days.items(), reverse=True)) for where, days in history.items()}
-        return cls(slices, done, past)
+        return cls(slices, done, {where: _per_day(files) for where, files in earlier.items()})
+
+
+def _per_day(files: dict[tuple[date, str], int]) -> tuple[tuple[date, int], ...]:
+    """Rows per day, the newest day first."""
+    days: Counter[date] = Counter()
+    for (day, _), rows in files.items():
+        days[day] += rows
+    return tuple(sorted(days.items(), reverse=True))
 
 
 def _clean(run: Run, catalog: Catalog, contract: Contract, books: Books) -> Outcome:
@@ -84,7 +94,8 @@ def _clean(run: Run, catalog: Catalog, contract: Contract, books: Books) -> Outc
     fingerprint = _fingerprint(contract, arrived)
     if books.done.get(where) == fingerprint and not run.forced:
         return Outcome("unchanged", fingerprint=fingerprint)
-    plan = Plan(contract, catalog.standards, run.day, books.history.get(where, ()))
+    received = tuple((d.id, d.received_at.astimezone(UTC).replace(tzinfo=None)) for d in arrived if d.received_at)
+    plan = Plan(contract, catalog.standards, run.day, books.history.get(where, ()), received)
     bronze = run.table("bronze", contract.table)
     with engine.session(run.settings) as connection:
         deliveries, names = [d.id for d in arrived], sorted({d.name for d in arrived})

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -189,7 +189,8 @@ class Split:
             return rows - int(np.count_nonzero((skipped >> place) & 1)) if skipped.any() else rows
         if rule.check.name == "required":
             return rows
-        filled = rows - max(batch.column(name).null_count for name in rule.columns)
+        empty = [pc.is_null(batch.column(name)) for name in rule.columns if batch.column(name).null_count]
+        filled = rows - (pc.sum(reduce(pc.or_, empty)).as_py() if empty else 0)
         return filled + broken if rule.check.name == "type" else filled
 
     def _keep_keys(self, batch: pa.RecordBatch, rule: Rule, broken: Any) -> None:

@@ -45,16 +45,15 @@ def unique(repeated: ir.BooleanValue) -> ir.BooleanValue:
 def clean_text(rows: ir.Table, *, columns: list[str] | None = None) -> ir.BooleanValue:
     """No control characters, replacement characters or mojibake in `columns` (default: every text column)."""
     names = columns or [name for name, kind in rows.schema().items() if isinstance(kind, dt.String) and name[0] != "_"]
-    clean = reduce(and_, [rows[name].fill_null("").re_search(DIRTY).negate() for name in names])
+    clean = reduce(and_, [~rows[name].fill_null("").re_search(DIRTY) for name in names])
     return reduce(or_, [rows[name].notnull() for name in names]).ifelse(clean, ibis.null("boolean"))
 
 
 @check("row", "accurate", "0301")
-def not_future(rows: ir.Table, *, column: str) -> ir.BooleanValue:
-    """The instant or date isn't later than the delivery's own loading."""
+def not_future(rows: ir.Table, *, column: str, received: ir.TimestampValue) -> ir.BooleanValue:
+    """The instant isn't later than the delivery was `received` (UTC), the date not later than its day in Asia/Shanghai."""
     value = rows[column]
-    loaded = rows["_loaded_at"].cast("timestamp")
-    return value <= (loaded.date() if value.type().is_date() else loaded)
+    return value <= ((received + ibis.interval(hours=8)).date() if value.type().is_date() else received)
 
 
 @check("table", "accurate", "0303")

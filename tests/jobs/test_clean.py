@@ -341,7 +341,7 @@ def test_one_datasets_failure_does_not_stop_another(city: City, monkeypatch: pyt
     city.deliver("good", "id\na\n")
     city.step("bring", DAY, "town")
     table = city.table("silver", "bad")
-    table.path.parent.mkdir()
+    table.path.parent.mkdir(exist_ok=True)
     table.path.write_text("not a folder")
     with pytest.raises(DatasetsFailed, match=r"town\.bad"):
         city.step("clean", DAY, "town")
@@ -362,3 +362,19 @@ def test_an_empty_file_has_no_header_and_a_header_alone_has_no_rows(city: City) 
     assert events["empty.csv"] == "refused"
     assert city.silver("things") == city.quarantine("things") == []
     assert city.results("things")["id.required"] == ("passed", 0, 0)
+
+
+def test_a_contract_may_have_more_rules_than_a_number_has_bits(city: City) -> None:
+    columns = {f"n{place}": {"type": "integer", "between": [0, 9], "unique": place == 69} for place in range(70)}
+    city.declare("things", {"id": {"type": "string"}, **columns}, key=["id"])
+    good, wrong = dict.fromkeys(columns, "1"), {"n0": "10", "n35": "x", "n69": "11"}
+    rows = [["a", *good.values()], ["b", *(good | wrong | {"n68": "12"}).values()], ["a", *(good | {"n69": "2"}).values()]]
+    rows.append(["c", *(good | {"n1": "x"}).values()])
+    city.deliver("things", text_of(["id", *columns], rows))
+    city.night()
+    assert city.silver("things", "id", "_warnings") == [
+        ("a", None),
+        ("b", ["n0.between", "n35.type", "n68.between", "n69.between"]),
+        ("c", ["n1.type", "n69.unique"]),
+    ]
+    assert city.quarantine("things", "id", "_errors") == [("a", ["key.unique"])]
