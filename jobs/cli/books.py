@@ -49,9 +49,14 @@ def deliveries(
     elif not found:
         screen.line("No deliveries in the books. `citylake run bring --day ...` asks the departments.")
     else:
-        shown = ("day", "dataset", "name", "event", "received_at", *_COUNTS, "reason")
-        headings = ["day", "dataset", "name", "event", "received", *(f"{name}#" for name in _COUNTS), "reason~"]
-        screen.table(headings, ([row[name] if name != "day" else str(row[name]) for name in shown] for row in found))
+        cells = [
+            (f"{r['day']:%m-%d}", r["dataset"], r["event"], r["received_at"], r["rows_in"], r["quarantined"],
+             r["unparsable"], r["name"])
+            for r in found
+        ]  # fmt: skip
+        screen.table(["day", "dataset", "event", "received", "rows in#", "quarantined#", "unparsable#", "file"], cells)
+        for reason in [f"{r['day']} {r['event']} {r['reason']}" for r in found if r["reason"]]:
+            screen.line(reason, "dim")
 
 
 def tables(json: AsJson = False) -> None:
@@ -222,7 +227,7 @@ def _department_card(page: Mapping[str, Any]) -> None:
         for f in page["findings"][:_FINDINGS]
     ]
     if findings:
-        screen.table(["points", "dataset", "finding", "failed#", "what to do~"], findings)
+        screen.table(["points", "dataset", "finding", "failed#", "what to do"], findings)
 
 
 def _head(title: str, page: Mapping[str, Any]) -> None:

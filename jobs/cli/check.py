@@ -101,7 +101,7 @@ def _show(found: "Checked") -> None:
          _rows_of(found, r.rule.id) or r.message or (r.observed if r.status == "failed" else None))
         for r in sorted(found.results, key=lambda r: (r.status not in _WORTH_SHOWING, r.status))
     ]  # fmt: skip
-    screen.table(["", "level", "check", "passed#", "first failing rows~"], rows)
+    screen.table(["", "level", "check", "passed#", "first failing rows"], rows)
     for lost in found.lost[:_ROWS_SHOWN]:
         screen.line(f"row {lost.source_row} can't be read: {lost.reason}", "yellow")
     if found.unjudged:

@@ -69,7 +69,7 @@ def show(name: Name, json: AsJson = False) -> None:
     screen.table(["column", "sent as", "type", "key", "required", "class"], columns)
     screen.line()
     cells = [(c["id"], c["level"], c["dimension"], c["indicator"], c["share"], c["asks"]) for c in checks]
-    screen.table(["check", "level", "dimension", "GB/T 36344", "share", "asks~"], cells)
+    screen.table(["check", "level", "dimension", "GB/T 36344", "share", "asks"], cells)
 
 
 @app.command("diff")
@@ -91,7 +91,7 @@ def diff(
     if json:
         screen.as_json([asdict(change) for change in changes])
     elif changes:
-        screen.table(["", "key", "what it means~"], [(c.weight, c.where, c.said) for c in changes])
+        screen.table(["", "key", "what it means"], [(c.weight, c.where, c.said) for c in changes])
     else:
         screen.line("Both mean the same.")
     if gate and any(change.weight == "breaking" for change in changes):

@@ -159,7 +159,7 @@ def _show_days(delivered: Sequence[date], released: Any, json: bool) -> None:
         screen.line("Nothing delivered and nothing released yet. `citylake sample deliver` makes a city to try.")
         return
     cells = [(str(d), r and r.revision, r.at if r else "waiting", ", ".join(r.failed) if r else None) for d, r in rows]
-    screen.table(["day", "revision#", "released", "failed departments~"], cells)
+    screen.table(["day", "revision#", "released", "failed departments"], cells)
 
 
 def _show_night(settings: Any, ops: Any, day: date, json: bool) -> None:
@@ -208,14 +208,14 @@ def _night_screen(night: "Night", pages: str) -> None:
     said = f"release {release.revision}, {screen.local(release.at)}" if release else "not released"
     screen.line(f"Night of {night.day} · {said}", "bold")
     screen.line()
-    columns = ["department", "datasets", "rows in#", "accepted#", "quarantined#", "unparsable#", "score#"]
+    columns = ["department", "came#", "rows in#", "accepted#", "quarantined#", "unparsable#", "score#"]
     shown = [
-        (f"{d.department.zh} {d.department.id}", f"{d.delivered} of {d.datasets}", d.rows.received, d.rows.accepted,
+        (f"{d.department.zh} {d.department.id}", f"{d.delivered}/{d.datasets}", d.rows.received, d.rows.accepted,
          d.rows.quarantined, d.rows.unparsable, d.score)
         for d in night.departments
     ]  # fmt: skip
-    datasets = f"{sum(d.delivered for d in night.departments)} of {sum(d.datasets for d in night.departments)}"
-    total = ("all", datasets, rows.received, rows.accepted, rows.quarantined, rows.unparsable, night.score)
+    came = f"{sum(d.delivered for d in night.departments)}/{sum(d.datasets for d in night.departments)}"
+    total = ("all", came, rows.received, rows.accepted, rows.quarantined, rows.unparsable, night.score)
     screen.table(columns, [*shown, total])
     screen.line()
     screen.line(screen.equation(rows))

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
@@ -29,39 +28,24 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs in
 Day = Annotated[str | None, typer.Option("--day", metavar="YYYY-MM-DD", help="The day of delivery.")]
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of a table: its heading, and whether it holds numbers (right), or long text that may wrap."""
-
-    name: str
-    number: bool = False
-    wraps: bool = False
-
-
-def column(heading: str) -> Column:
-    """`rows#` is a column of numbers, `reason~` one of text that may wrap, anything else keeps to one line."""
-    return Column(heading.rstrip("#~"), number=heading.endswith("#"), wraps=heading.endswith("~"))
-
-
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, indent: int = 0) -> None:
-    """Print a table without frames. None is shown as `-`, numbers with thousands separators."""
-    from rich.padding import Padding
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table without frames. Headings that end with # stand over numbers, set right. None is shown as `-`."""
     from rich.table import Table
     from rich.text import Text
 
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     texts = [[cell(value) for value in row] for row in rows]
-    for place, each in enumerate(map(column, headings)):
-        # on a narrow screen words are cut short, numbers never
-        widest = max((len(row[place]) for row in texts), default=0) if each.number else None
-        shown.add_column(
-            each.name, justify="right" if each.number else "left", no_wrap=not each.wraps, min_width=widest
-        )
+    for place, heading in enumerate(headings):
+        if heading.endswith("#"):  # on a narrow screen text goes on in the next line, numbers never do
+            widest = max(len(row[place]) for row in [*texts, headings])
+            shown.add_column(heading.rstrip("#"), justify="right", min_width=widest)
+        else:
+            shown.add_column(heading, overflow="fold")
     for row in texts:
         shown.add_row(*[Text(text, style=_COLOURS.get(text, "")) for text in row])
     out = console()
     with out.capture() as captured:
-        out.print(Padding(shown, (0, 0, 0, indent), expand=False))
+        out.print(shown)
     print("\n".join(text.rstrip() for text in captured.get().splitlines()))
 
 
