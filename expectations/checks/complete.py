@@ -1,6 +1,6 @@
 """Completeness (GB/T 36344: 02): are the values and the records there?"""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import ibis
 import ibis.expr.types as ir
@@ -37,10 +37,14 @@ def volume(slice_: Slice, *, share: float = 0.7, days: int = 60) -> ir.Table:
 
     0.7 over 60 days is the volume rule of Toronto's open data (domain reference, section 2).
     """
-    since, weekend = slice_.day - timedelta(days=days), slice_.day.isoweekday() > 5
-    usual = [rows for day, rows in slice_.history if day >= since and (day.isoweekday() > 5) == weekend]
+    since, weekend = slice_.day - timedelta(days=days), _is_weekend(slice_.day)
+    usual = [rows for day, rows in slice_.history if day >= since and _is_weekend(day) == weekend]
     count = slice_.rows.count()
     if not usual:
         return measure(slice_.rows, evaluated=ibis.literal(0), passed=ibis.literal(0), observed=count)
     floor = int(share * sum(usual) / len(usual))
     return measure(slice_.rows, evaluated=ibis.literal(1), passed=count >= floor, observed=count)
+
+
+def _is_weekend(day: date) -> bool:
+    return day.isoweekday() > 5

@@ -104,7 +104,7 @@ MUTATED = {
     "between": ["between", "between_timestamp"], "length": ["length"], "volume": ["volume", "volume_too_little"],
     "fresh": ["fresh", "fresh_too_old", "fresh_date", "fresh_date_too_old"],
     "within_day": ["within_day_back", "within_day_date"], "sequence": ["sequence"], "varied": ["varied", "varied_nothing"],
-    "row_count": ["row_count", "row_count_most"], "when": ["when"], "not_future": ["not_future", "not_future_date"],
+    "row_count": ["row_count", "row_count_enough", "row_count_outside", "row_count_most"], "when": ["when"], "not_future": ["not_future", "not_future_date"],
 }  # fmt: skip
 """Checks, and the cases that must tell each of their mutants from them."""
 
@@ -125,7 +125,7 @@ def mutants(function: Callable[..., Any]) -> Iterator[tuple[str, Callable[..., A
         definition.decorator_list = []
         space = dict(vars(inspect.getmodule(function)))
         exec(compile(ast.fix_missing_locations(tree), "<mutant>", "exec"), space)
-        yield ast.unparse(definition.body[-1]), space[definition.name]
+        yield ast.unparse(definition), space[definition.name]
 
 
 def _body(tree: ast.Module) -> list[ast.AST]:
