@@ -12,7 +12,7 @@ export CITYLAKE_HOME ?= $(CURDIR)/lake
 setup: java $(VENV)/.installed .jars/.fetched
 
 nightly: setup
-	@$(BIN)/citylake init
+	@$(BIN)/citylake init > /dev/null
 	@[ -n "$$(find "$$CITYLAKE_HOME/inbox" -type f -print -quit 2> /dev/null)" ] || $(BIN)/citylake sample deliver
 	@day=$$($(BIN)/citylake status --next); \
 	[ -n "$$day" ] || { echo "nothing to do: every delivered day is released"; exit 0; }; \
