@@ -34,7 +34,9 @@ def deliveries(
 ) -> None:
     """What arrived, what became of its rows, and why something didn't arrive: the newest word on every delivery.
 
-    Example: citylake deliveries --day 2026-03-01 --dataset transport.hazmat_gps
+    \b
+    For example:
+    citylake deliveries --day 2026-03-01 --dataset transport.hazmat_gps
     """
     from lakehouse.ops import Ops
     from lakehouse.settings import Settings
@@ -88,7 +90,9 @@ def scorecard(
 
     Without --out only the newest day's pages are written, where everybody looks.
 
-    Example: citylake scorecard --department transport
+    \b
+    For example:
+    citylake scorecard --department transport
     """
     from expectations.catalog import load
     from jobs.night import releases

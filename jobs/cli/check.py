@@ -40,7 +40,10 @@ def check(
 
     Without --day a file in a folder named like 2026-03-01 is checked as that day's delivery, any other as today's.
 
-    Examples: citylake check firms.csv · citylake check firms.csv --contract market_supervision.firms --gate
+    \b
+    For example:
+    citylake check firms.csv
+    citylake check firms.csv --contract market_supervision.firms --gate
     """
     from lakehouse.errors import UsageError
     from lakehouse.settings import Settings

@@ -19,18 +19,20 @@ app = typer.Typer(
     help="What departments and the lake have agreed: check, show and compare contracts.", no_args_is_help=True
 )
 
-Name = Annotated[str, typer.Argument(metavar="PATH|DEPARTMENT.DATASET")]
-
 
 @app.command("check")
 def check(
     name: Annotated[
-        str | None, typer.Argument(metavar="[PATH|DEPARTMENT.DATASET]", help="Without it the whole catalogue.")
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A file or DEPARTMENT.DATASET; without it the whole catalogue."),
     ] = None,
 ) -> None:
     """Read contracts and name every mistake at once, with file, line and key. Exit 2 when there are any.
 
-    Examples: citylake contract check · citylake contract check new/waybills.yml
+    \b
+    For example:
+    citylake contract check
+    citylake contract check new/waybills.yml
     """
     from expectations.catalog import load
     from expectations.verify import verify
@@ -46,10 +48,15 @@ def check(
 
 
 @app.command("show")
-def show(name: Name, json: AsJson = False) -> None:
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A file, or DEPARTMENT.DATASET of the catalogue.")],
+    json: AsJson = False,
+) -> None:
     """A contract as Citylake reads it: columns, and every check with its id, level and dimension.
 
-    Example: citylake contract show transport.hazmat_gps
+    \b
+    For example:
+    citylake contract show transport.hazmat_gps
     """
     from lakehouse.settings import Settings
 
@@ -74,14 +81,16 @@ def show(name: Name, json: AsJson = False) -> None:
 
 @app.command("diff")
 def diff(
-    old: Name,
-    new: Name,
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A file, or DEPARTMENT.DATASET of the catalogue.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The same.")],
     gate: Annotated[bool, typer.Option("--gate", help="Exit 1 when a change is breaking.")] = False,
     json: AsJson = False,
 ) -> None:
     """What changed between two contracts: breaking (rebuild, readers change), stricter (rows may fail) or compatible.
 
-    Example: citylake contract diff transport.hazmat_gps new/hazmat_gps.yml --gate
+    \b
+    For example:
+    citylake contract diff transport.hazmat_gps new/hazmat_gps.yml --gate
     """
     from expectations.diff import diff as compare
     from lakehouse.settings import Settings
@@ -102,7 +111,9 @@ def diff(
 def schema() -> None:
     """The JSON Schema of contract files, for editors that complete and check YAML.
 
-    Example: citylake contract schema > contract.schema.json, and on top of a contract
+    \b
+    Write it beside the contracts, and begin each with a line that names it:
+    citylake contract schema > contract.schema.json
     # yaml-language-server: $schema=contract.schema.json
     """
     from expectations.catalog import standards_of

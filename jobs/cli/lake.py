@@ -17,7 +17,9 @@ def enter(app: typer.Typer) -> None:
 def init() -> None:
     """Make the lake's folders in CITYLAKE_HOME. Harmless when they are there.
 
-    Example: CITYLAKE_HOME=/srv/citylake citylake init
+    \b
+    For example:
+    CITYLAKE_HOME=/srv/citylake citylake init
     """
     from lakehouse.layout import prepare
     from lakehouse.settings import Settings

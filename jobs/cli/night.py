@@ -25,13 +25,16 @@ def enter(app: typer.Typer) -> None:
 
 
 def run(
-    step: Annotated[str, typer.Argument(help="bring, clean, relate, geo_index, release, score or publish.")],
+    step: Annotated[str, typer.Argument(help="bring, clean, relate, geo_index, release or score.")],
     day: Day = None,
     department: Annotated[str | None, typer.Option(help="Only this one; without it every department.")] = None,
 ) -> None:
     """Run one step of one day. A step finds out itself what is already done.
 
-    Examples: citylake run bring --day 2026-03-01 · citylake run clean --day 2026-03-01 --department transport
+    \b
+    For example:
+    citylake run bring --day 2026-03-01
+    citylake run clean --day 2026-03-01 --department transport
     """
     from jobs.steps import STEPS
     from lakehouse.errors import UsageError
@@ -54,7 +57,11 @@ def backfill(
 ) -> None:
     """Run every step for each day, oldest first, without Airflow. What is done already is not done again.
 
-    Ctrl-C is safe at any time: run the same command again. Example: citylake backfill --from 2026-03-01 --to 2026-03-07
+    Ctrl-C is safe at any time: run the same command again.
+
+    \b
+    For example:
+    citylake backfill --from 2026-03-01 --to 2026-03-07
     """
     from jobs.steps import STEPS
     from lakehouse.errors import UsageError
@@ -83,7 +90,10 @@ def status(
 ) -> None:
     """Which days are delivered and released, or how one night went.
 
-    Examples: citylake status · citylake status --night 2026-03-01 · citylake status --next
+    \b
+    For example:
+    citylake status
+    citylake status --night 2026-03-01
     """
     from jobs import night as nights
     from lakehouse.ops import Ops

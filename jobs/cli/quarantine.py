@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Rows that were held back: which, why, and once more after mending.", no_args_is_help=True)
 
-Dataset = Annotated[str, typer.Argument(metavar="DEPARTMENT.DATASET")]
+Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="DEPARTMENT.DATASET")]
 OneDay = Annotated[str, typer.Option("--day", metavar="YYYY-MM-DD", help="The day of delivery.")]
 
 
@@ -65,7 +65,9 @@ def show(
 ) -> None:
     """The rows held back, with file, row number and the checks they break. Sensitive columns are masked.
 
-    Example: citylake quarantine show market_supervision.firms --day 2026-03-03 --check key.unique
+    \b
+    For example:
+    citylake quarantine show market_supervision.firms --day 2026-03-03 --check key.unique
     """
     settings, contract = _asked(dataset)
     rows = _read(_table(settings, "quarantine", contract.table), screen.day_of(day, screen.today))
@@ -93,7 +95,9 @@ def replay(
 ) -> None:
     """Clean a slice again after its contract was mended, and say how many rows moved.
 
-    Example: citylake quarantine replay market_supervision.firms --day 2026-03-03
+    \b
+    For example:
+    citylake quarantine replay market_supervision.firms --day 2026-03-03
     """
     from jobs.run import run
 

@@ -46,7 +46,9 @@ def serve(
 ) -> None:
     """Serve the sample's HTTP API and PostgreSQL on this machine: until Ctrl-C, or while COMMAND runs.
 
-    Example: citylake sample serve python -m dags.embedded
+    \b
+    For example:
+    citylake sample serve -- python -m dags.embedded 2026-03-01
     """
     from lakehouse.errors import UsageError
     from lakehouse.settings import Settings
