@@ -51,6 +51,7 @@ def agreeing(contract: Contract, other: Contract, *, on: Mapping[str, str], left
     joined = rows.inner_join(pairs, [rows[mine] == pairs[f"_their_{theirs_}"] for mine, theirs_ in on.items()])
     judged = joined.filter(joined[left].notnull() & joined[f"_their_{right}"].notnull())
     broken = judged.filter(~agrees(judged[left], judged[f"_their_{right}"], op=op))
+    asked = judged.select([judged[n] for n in _ORIGIN]).distinct()  # a row that meets several of theirs is one element
     return Relation(
-        judged.aggregate(evaluated=judged.count()), broken.select([broken[n] for n in rows.columns]).distinct()
+        asked.aggregate(evaluated=asked.count()), broken.select([broken[n] for n in rows.columns]).distinct()
     )
