@@ -91,7 +91,7 @@ def resident_id(value: ir.StringValue) -> ir.BooleanValue:
     )
     right = value.substr(17, 1).upper() == ibis.literal("10X98765432").substr((total % 11).cast("int64"), 1)
     born = value.substr(6, 4).concat("-", value.substr(10, 2), "-", value.substr(12, 2)).try_cast("date")
-    return right & born.notnull()
+    return right.ifelse(born.notnull(), right)
 
 
 DIGITS = {"uscc": uscc, "resident_id": resident_id}
