@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
-from lakehouse.contract import Column, Contract, FileSource, HttpSource, Identifier, PostgresSource, Record
+from lakehouse.contract import IDENTIFIER, Column, Contract, FileSource, HttpSource, Identifier, PostgresSource, Record
 from lakehouse.errors import ContractError, UsageError
 from lakehouse.settings import Settings
 
@@ -166,9 +166,13 @@ def _load(catalog: Path, mistakes: list[str]) -> Catalog:
 
 
 def read_contract(path: Path, standards: dict[str, Standard]) -> Contract:
-    """One contract from a file outside the catalogue; department and dataset are its folder's and its own name."""
+    """One contract from a file outside the catalogue.
+
+    Department and dataset are its folder's and its own name, `unnamed` where those aren't identifiers.
+    """
     mistakes: list[str] = []
-    contract = _contract(path, standards, mistakes)
+    folder, name = (text if re.fullmatch(IDENTIFIER, text) else "unnamed" for text in (path.parent.name, path.stem))
+    contract = _contract(path, standards, mistakes, {"department": folder, "dataset": name})
     _raise(mistakes)
     assert contract is not None
     return contract
@@ -228,7 +232,7 @@ def _contracts(
                 f"{path}: no department '{path.parent.name}' in departments.yml; {nearest(path.parent.name, known)}"
             )
         own: list[str] = []
-        contract = _contract(path, standards, own)
+        contract = _contract(path, standards, own, {"department": path.parent.name, "dataset": path.stem})
         if contract and not own:
             found.append(contract)
         else:
@@ -236,14 +240,14 @@ def _contracts(
     return found, unusable
 
 
-def _contract(path: Path, standards: dict[str, Standard], mistakes: list[str]) -> Contract | None:
+def _contract(path: Path, standards: dict[str, Standard], mistakes: list[str], told: dict[str, str]) -> Contract | None:
+    """The contract in a file. `told`: the keys that the file's place says and the file doesn't."""
     document = _read(path, mistakes)
     if document is None:
         return None
     if not isinstance(document.content, dict):
         mistakes.append(f"{path}:1: keys like 'title:' and 'columns:' are expected")
         return None
-    told = {"department": path.parent.name, "dataset": path.stem}
     for key in told.keys() & document.content.keys():
         mistakes.append(f"{path}:{document.line((key,))}: {key}: unknown key; the path of the file says it")
     contract = _valid(Contract, document.content | told, document, (), mistakes)

@@ -95,7 +95,7 @@ def _column(old: Column, new: Column, old_name: str, new_name: str) -> Iterator[
 
 
 def _format(old: str | None, new: str | None) -> Iterator[Change]:
-    if old == new:
+    if (old or "iso") == (new or "iso"):
         return
     before, after = (set(alternatives(form or "iso")) for form in (old, new))
     if lost := before - after:

@@ -154,10 +154,10 @@ def _standard(connection: duckdb.DuckDBPyConnection, standards: Mapping[str, Sta
 
     Numbers with decimals follow one only where it lists them, dates none.
     """
-    if form.type not in ("string", "integer", "double"):
-        return None
     if form.type == "double":
         standards = {name: standard for name, standard in standards.items() if standard.codes}
+    if not standards or form.type not in ("string", "integer", "double"):
+        return None
     seen = one(connection, "SELECT count(*) FROM seen")[0]
     passed = engine.run(connection, recognised(standards)).read_all().to_pylist()[0]
     likely = [name for name, count in passed.items() if seen and count >= SURE * seen and _tells(standards[name], seen)]

@@ -17,6 +17,7 @@ app = typer.Typer(
     help="A city's data lake: departments deliver, Citylake keeps, cleans and grades it, night by night.",
     epilog="The lake is in CITYLAKE_HOME (default ./lake). Try it: citylake sample deliver, then citylake status.",
     add_completion=False,
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group in (lake, night, books, check):

@@ -103,6 +103,10 @@ def test_help_loads_nothing_heavy() -> None:
 def test_a_reader_that_stops_early_is_no_error(catalog: Path) -> None:
     script = "from jobs.cli import main; main()"
     run = subprocess.run(
-        f"{sys.executable} -c '{script}' contract schema | head -1", shell=True, capture_output=True, text=True, check=True
+        f"{sys.executable} -c '{script}' contract schema | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert run.stdout == "{\n" and run.stderr == ""

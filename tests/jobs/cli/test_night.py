@@ -31,7 +31,10 @@ def test_a_day_runs_from_the_inbox_to_its_pages(
     assert told("status", "--next") == {"next": None}
     night = told("status", "--night", DAY)
     assert night["rows"] == {"received": 2, "accepted": 1, "quarantined": 1, "unparsable": 0, "waiting": 0}
-    assert [(d["id"], d["delivered"], d["datasets"]) for d in night["departments"]] == [("works", 1, 1), ("parks", 0, 1)]
+    assert [(d["id"], d["delivered"], d["datasets"]) for d in night["departments"]] == [
+        ("works", 1, 1),
+        ("parks", 0, 1),
+    ]
     assert night["pages"] == str(home / "pages" / "index.html")
     assert {"bring", "clean", "release", "score"} <= night["seconds"].keys()
     assert call(["status", "--night", DAY]) == 0

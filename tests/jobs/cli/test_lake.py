@@ -1,0 +1,65 @@
+"""`citylake init` and `citylake doctor`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.cli import call
+from lakehouse.layout import RAW_ZONE
+
+Told = Callable[..., Any]
+
+
+def test_init_closes_the_raw_zone_and_may_be_repeated(catalog: Path, home: Path) -> None:
+    (home / "landing").mkdir(mode=0o755)
+    assert call(["init"]) == 0
+    (home / "inbox" / "kept").write_text("kept")
+    assert call(["init"]) == 0
+    assert {(home / name).stat().st_mode & 0o777 for name in RAW_ZONE} == {0o700}
+    assert (home / "inbox" / "kept").exists()
+
+
+def test_a_lake_that_can_not_be_made_is_3(catalog: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "file").write_text("")
+    monkeypatch.setenv("CITYLAKE_HOME", str(home / "file"))
+    assert call(["init"]) == 3
+
+
+def test_doctor_names_what_is_broken_and_the_mend(
+    catalog: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    (catalog / "contracts/works/bridges.yml").write_text("title: x\n", "utf-8")
+    assert call(["doctor"]) == 3
+    shown = capsys.readouterr().out
+    assert "BROKEN  Java: missing" in shown and "mend it: apt-get install" in shown
+    assert "BROKEN  catalogue" in shown and "citylake contract check" in shown
+    assert "ok      Python" in shown
+
+
+def test_doctor_sees_a_clock_behind_the_books(
+    catalog: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CITYLAKE_NOW", "2026-03-02T08:00:00+08:00")
+    assert call(["run", "bring", "--day", "2026-03-01"]) == 0
+    monkeypatch.setenv("CITYLAKE_NOW", "2026-03-01T08:00:00+08:00")
+    call(["doctor"])
+    assert "BROKEN  clock" in capsys.readouterr().out
+
+
+def test_doctor_asks_after_connections(
+    catalog: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = catalog / "contracts/parks/trees.yml"
+    source = "source: {type: postgres, connection: parks_db, table: trees}"
+    path.write_text(
+        path.read_text("utf-8").replace('source: {type: file, uri: "{inbox}/parks/trees/{day}/*.csv"}', source)
+    )
+    call(["doctor"])
+    assert "CITYLAKE_CONN_PARKS_DB" in capsys.readouterr().out
+    monkeypatch.setenv("CITYLAKE_CONN_PARKS_DB", "postgresql://user:secret@localhost/db")
+    call(["doctor"])
+    shown = capsys.readouterr().out
+    assert "connection parks_db: set, for 1 datasets" in shown and "secret" not in shown
