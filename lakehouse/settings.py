@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lakehouse.errors import EnvironmentFault
 
@@ -27,17 +27,17 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """Settings from `CITYLAKE_HOME`, `_CATALOG`, `_INBOX`, `_MEMORY_MB` and `_THREADS`."""
-        env = os.environ
-        home = Path(env.get("CITYLAKE_HOME", "lake")).absolute()
-        own_catalog = Path(__file__).parent.parent / "expectations"
-        return cls(
-            home=home,
-            catalog=Path(env.get("CITYLAKE_CATALOG", own_catalog)).absolute(),
-            inbox=Path(env.get("CITYLAKE_INBOX", home / "inbox")).absolute(),
-            memory_mb=int(env.get("CITYLAKE_MEMORY_MB", 1024)),
-            threads=int(env.get("CITYLAKE_THREADS", os.cpu_count() or 2)),
-        )
+        """Settings from `CITYLAKE_HOME`, `_CATALOG`, `_INBOX`, `_MEMORY_MB` and `_THREADS`; an empty one counts as unset."""
+        asked = {name: value for name in cls.model_fields if (value := os.environ.get(f"CITYLAKE_{name.upper()}"))}
+        home = Path(asked.pop("home", "lake")).absolute()
+        catalog = Path(asked.pop("catalog", Path(__file__).parent.parent / "expectations")).absolute()
+        inbox = Path(asked.pop("inbox", home / "inbox")).absolute()
+        asked.setdefault("threads", str(os.cpu_count() or 2))
+        try:
+            return cls.model_validate({"home": home, "catalog": catalog, "inbox": inbox, **asked})
+        except ValidationError as error:
+            names = ", ".join(f"CITYLAKE_{str(fault['loc'][0]).upper()}" for fault in error.errors())
+            raise EnvironmentFault(f"{names} must be a whole number", hint="correct or unset it") from error
 
 
 def clock() -> datetime:
