@@ -17,6 +17,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
+from lakehouse.contract import Column
 from lakehouse.engine import embedded
 from lakehouse.settings import Settings
 
@@ -578,6 +579,29 @@ def test_dates(place: Path) -> None:
 def test_instants(place: Path) -> None:
     got = cast(MOMENTS, lambda raw: embedded.instant(raw, "iso", "Asia/Shanghai"), place)
     assert disagreeing(MOMENTS, got, [as_instant(text) for text in MOMENTS]) == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "oracle"),
+    [
+        ({"type": "integer"}, as_integer),
+        ({"type": "double"}, as_double),
+        ({"type": "decimal"}, as_decimal),
+        ({"type": "boolean"}, as_boolean),
+        ({"type": "date"}, as_day),
+        ({"type": "date", "format": "iso | yyyy/MM/dd"}, as_day),
+        ({"type": "timestamp"}, as_instant),
+        ({"type": "timestamp", "format": "iso | yyyy/MM/dd"}, as_instant),
+        ({"type": "timestamp", "zone": "Asia/Shanghai"}, as_instant),
+    ],
+)
+def test_a_first_quick_look_changes_nothing(
+    declared: dict[str, str], oracle: Callable[[str], Any], place: Path
+) -> None:
+    column = Column.model_validate(declared)
+    texts = [text for text in [*NUMBERS, *MOMENTS, *SPACED, *BROKEN] if "/" not in text]
+    got = cast(texts, lambda raw: embedded.cast(raw, embedded.quick(raw, column), column), place)
+    assert disagreeing(texts, got, [oracle(text) for text in texts]) == []
 
 
 def test_an_offset_in_the_text_beats_the_zone(place: Path) -> None:
