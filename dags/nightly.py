@@ -4,7 +4,7 @@ Each department waits only for its own: a mapped group brings its deliveries (pu
 checks it). Steps over the whole city run when every department is done, however it went; what failed stays red inside
 the night, and the night itself succeeds when its release is written and scored.
 
-The business day is the day of delivery in Asia/Shanghai: the run of 05:30 works on its own calendar day. For a
+The business day is the day of delivery in Asia/Shanghai: the run of 08:30 works on its own calendar day. For a
 delivery that came later or was mended, trigger the DAG with `{"day": "2026-03-01"}`: the day's next revision follows.
 A backfill runs the days of its range, one run a day.
 """
@@ -21,7 +21,7 @@ RELEASE = Asset("citylake_release", uri="citylake://gold/release")
 with DAG(
     "nightly",
     description="Deliveries of all departments to one release and its scorecards",
-    schedule=CronTriggerTimetable("30 5 * * *", timezone="Asia/Shanghai"),
+    schedule=CronTriggerTimetable("30 8 * * *", timezone="Asia/Shanghai"),
     start_date=datetime(2026, 1, 1, tzinfo=ZONE),
     catchup=False,
     max_active_runs=1,
