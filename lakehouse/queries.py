@@ -94,9 +94,9 @@ def _view(
     if layer == "ops":
         rows = connection.from_arrow(Ops(settings.home).read(table))
     else:
-        delta = Table(settings.home / layer / table).open(version)
-        files = sorted(delta.file_uris())
-        rows = _rows(connection, delta, files)
+        stored = Table(settings.home / layer / table)
+        files = stored.files(version=version)
+        rows = _rows(connection, stored.open(version), files)
     if masked and layer in _RAW_ZONE:
         shown = _shown(settings, table)
         open_ = {c: c in shown or _TECHNICAL.match(c) for c in rows.columns}

@@ -13,6 +13,7 @@ from datetime import date
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -140,7 +141,7 @@ class Table:
         """Absolute paths of the Parquet files of `day` (all days when None)."""
         table = self.open(version)
         filters = [("_day", "=", day.isoformat())] if day else None
-        return sorted(table.file_uris(file_pruning_predicate=filters))
+        return sorted(unquote(uri) for uri in table.file_uris(file_pruning_predicate=filters))
 
     def read(
         self, *, day: date | None = None, version: int | None = None, columns: list[str] | None = None

@@ -101,6 +101,12 @@ def test_a_release_reads_its_own_versions(lake_home: Path) -> None:
         lake.at(MONDAY, revision=3)
 
 
+def test_a_lake_may_lie_in_a_folder_of_any_script(lake_home: Path) -> None:
+    home = lake_home / "数据 湖"
+    release(home, MONDAY, silver_transport__trucks=write(home, MONDAY, truck(MONDAY)))
+    assert Lake.open(home).table("silver.transport__trucks").to_arrow().num_rows == 1
+
+
 def test_sql_over_a_release(lake_home: Path) -> None:
     rows = truck(MONDAY), truck(MONDAY), truck(TUESDAY, plate=None, speed=None)
     write(lake_home, MONDAY, *rows[:2])
