@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
+import pyarrow as pa
 import structlog
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from expectations.catalog import Catalog
 from jobs.department import Outcome
 from lakehouse.contract import Contract
 from lakehouse.engine import spark as engine
-from lakehouse.geo.frames import with_district
+from lakehouse.geo.frames import code_of, text_of, with_region
 from lakehouse.geo.regions import Regions
 from lakehouse.runs import Run, code_version
 from lakehouse.table import Commit, Table
@@ -26,7 +27,18 @@ from lakehouse.table import Commit, Table
 _log = structlog.get_logger()
 
 _ROLES = ("fix", "place")
-_POSITION = "dataset string, at timestamp, vehicle string, cell long, lon double, lat double, stated string"
+_HOUR_S = 3600
+_POSITION = pa.schema(
+    [
+        ("source", pa.int32()),  # place in the list of sources: grouping by numbers is much faster than by texts
+        ("hour", pa.int64()),  # since 1970, null where the dataset has no time
+        ("vehicle", pa.int64()),  # 64 bits of its name's hash: enough to tell two apart, and no plate leaves silver
+        ("cell", pa.int64()),
+        ("lon", pa.float64()),
+        ("lat", pa.float64()),
+        ("stated", pa.string()),  # the district in silver
+    ]
+)
 _DECIMALS = 6  # of a mean position in degrees, 0.1 m: the order in which Spark adds up doesn't show
 
 
@@ -50,9 +62,11 @@ def geo_index(run: Run, catalog: Catalog) -> Outcome:
     gold = run.table("gold", "positions")
     if _done(run) == fingerprint or not (sources or run.day in gold.days()):
         return Outcome("unchanged", fingerprint=fingerprint)
+    regions = Regions.load(layer)
+    names = tuple(source.contract.name for source in sources)
     with engine.session(run.settings) as spark:
-        night = positions(spark, run, sources)
-        index = counted(with_district(night, Regions.load(layer)), run).persist()
+        night = with_region(positions(spark, run, sources), regions)
+        index = counted(night, names, regions, run).persist()
         fixes, differing = index.selectExpr("coalesce(sum(fixes), 0)", "coalesce(sum(differing), 0)").collect()[0]
         rows = index.drop("differing").repartition(1).sortWithinPartitions("dataset", "cell", "hour_at")
         facts = (("positions", str(fixes)), ("differing", str(differing)))
@@ -71,20 +85,19 @@ def geo_index(run: Run, catalog: Catalog) -> Outcome:
 
 
 def positions(spark: SparkSession, run: Run, sources: Sequence[Source]) -> DataFrame:
-    """The rows of the day that have a cell: `dataset at vehicle cell lon lat`, and `stated`, the district in silver."""
-    none = spark.createDataFrame([], _POSITION)
-    return reduce(DataFrame.unionByName, [_slice(spark, run, source) for source in sources], none)
+    """The rows of the day that have a cell, columns as in `_POSITION`."""
+    none = spark.createDataFrame(_POSITION.empty_table())
+    slices = [_slice(spark, run, source).select(F.lit(i).alias("source"), "*") for i, source in enumerate(sources)]
+    return reduce(DataFrame.unionByName, slices, none)
 
 
 def _slice(spark: SparkSession, run: Run, source: Source) -> DataFrame:
-    def slot(column: str | None, kind: str) -> Column:
-        return (F.lit(None) if column is None else F.col(column)).cast(kind)
-
+    at = F.lit(None) if source.at is None else F.unix_seconds(F.col(source.at))
+    vehicle = F.lit(None) if source.vehicle is None else F.col(source.vehicle)
     rows = engine.read(spark, source.silver, source.version)
     return rows.where((F.col("_day") == F.lit(run.day)) & F.col("_cell").isNotNull()).select(
-        F.lit(source.contract.name).alias("dataset"),
-        slot(source.at, "timestamp").alias("at"),
-        slot(source.vehicle, "string").alias("vehicle"),
+        F.floor(at / _HOUR_S).alias("hour"),
+        F.when(vehicle.isNotNull(), F.xxhash64(vehicle)).alias("vehicle"),
         F.col("_cell").alias("cell"),
         F.col("_lon").alias("lon"),
         F.col("_lat").alias("lat"),
@@ -92,7 +105,7 @@ def _slice(spark: SparkSession, run: Run, source: Source) -> DataFrame:
     )
 
 
-def counted(located: DataFrame, run: Run) -> DataFrame:
+def counted(located: DataFrame, names: tuple[str, ...], regions: Regions, run: Run) -> DataFrame:
     """The rows of `gold.positions`, one per dataset, hour (its first instant), cell and district.
 
     `lon`, `lat` are the mean position, `fixes` the number of positions, `vehicles` that of different vehicles (null
@@ -100,15 +113,22 @@ def counted(located: DataFrame, run: Run) -> DataFrame:
     """
     vehicles = F.count_distinct("vehicle")
     return (
-        located.groupBy("dataset", F.date_trunc("hour", "at").alias("hour_at"), "cell", "district")
+        located.groupBy("source", "hour", "cell", "region")
         .agg(
             F.round(F.avg("lon"), _DECIMALS).alias("lon"),
             F.round(F.avg("lat"), _DECIMALS).alias("lat"),
             F.count("*").alias("fixes"),
             F.when(vehicles > 0, vehicles).alias("vehicles"),
-            F.count_if(~F.col("district").eqNullSafe(F.col("stated"))).alias("differing"),
+            F.count_if(~code_of(regions, "region").eqNullSafe(F.col("stated"))).alias("differing"),
         )
-        .withColumn("_day", F.lit(run.day))
+        .select(
+            text_of(names, "source").alias("dataset"),
+            F.timestamp_seconds(F.col("hour") * _HOUR_S).alias("hour_at"),
+            "cell",
+            code_of(regions, "region").alias("district"),
+            *("lon", "lat", "fixes", "vehicles", "differing"),
+            F.lit(run.day).alias("_day"),
+        )
     )
 
 

@@ -7,6 +7,7 @@ from datetime import date
 from tempfile import TemporaryDirectory
 
 from delta.tables import DeltaTable
+from pyspark import SparkContext
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.engine.jvm import Jvm
@@ -22,9 +23,8 @@ def session(settings: Settings) -> Iterator[SparkSession]:
     SQL knows Sedona's functions; times are UTC. Temporary files are kept under the lake's `staging`, what the JVM says
     in `logs/spark.log`. Raises EnvironmentFault when Java or the JARs are missing or the JVM doesn't start.
     """
-    running = SparkSession.getActiveSession()
-    if running is not None:
-        yield running
+    if SparkContext._active_spark_context is not None:
+        yield SparkSession.builder.getOrCreate()
         return
     staging = settings.home / "staging"
     staging.mkdir(parents=True, exist_ok=True, mode=0o700)

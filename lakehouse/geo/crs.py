@@ -27,29 +27,28 @@ _LON0, _LAT0 = 105.0, 35.0
 _SIN0, _COS0 = math.sin(math.radians(_LAT0)), math.cos(math.radians(_LAT0))
 # The box outside which nothing is shifted, as every published implementation has it.
 _WEST, _EAST, _SOUTH, _NORTH = 72.004, 137.8347, 0.8293, 55.8271
-# BD-09: shift in degrees, amplitudes of the wobble in radius (degrees) and angle (radians), its frequency per degree.
+# BD-09: shift in degrees, amplitudes of the wobble in radius (degrees) and angle (radians), its turns per degree.
 _BD_LON, _BD_LAT, _BD_RADIUS, _BD_ANGLE = 0.0065, 0.006, 0.00002, 0.000003
-_BD_FREQUENCY = math.pi * 3000.0 / 180.0
+_BD_TURNS = 3000.0 / 360.0
 
 _RADIANS = math.pi / 180.0
-_SHIFTED = ("gcj02", "bd09")
-_STEP = 4e-7  # degrees: each step gains at least a factor of 40, so after one this small 1e-8 degrees (1 mm) are left
-_STEPS = 12  # five do; the bound is for what nobody thought of
+# Steps of the way back: each divides the error by 100 or more (by 40 with the wobble), which leaves 3e-9 degrees.
+_STEPS = {"wgs84": 0, "cgcs2000": 0, "gcj02": 3, "bd09": 4}
 
 
 def to_wgs84(crs: Crs, x: FloatsIn, y: FloatsIn) -> tuple[Floats, Floats]:
     """Longitude and latitude in WGS-84 degrees; both NaN where `x` or `y` is not finite. Leaves its input as it is."""
     lon, lat = _finite(x, y)
-    if crs in _SHIFTED:
-        _shift_back(lon, lat, crs == "bd09")
+    for _ in range(_STEPS[crs]):
+        _come_nearer(x, y, crs == "bd09", lon, lat)
     return lon, lat
 
 
 def from_wgs84(crs: Crs, lon: FloatsIn, lat: FloatsIn) -> tuple[Floats, Floats]:
     """Positions in `crs` of WGS-84 degrees; both NaN where `lon` or `lat` is not finite. Leaves its input as it is."""
     x, y = _finite(lon, lat)
-    if crs in _SHIFTED:
-        _shift(x, y, crs == "bd09")
+    if _STEPS[crs]:
+        _shift(lon, lat, crs == "bd09", x, y)
     return x, y
 
 
@@ -63,6 +62,21 @@ def _finite(x: FloatsIn, y: FloatsIn) -> tuple[Floats, Floats]:
 def _is_shifted(lon: float, lat: float) -> bool:
     """Whether a position lies in the box where GCJ-02 and BD-09 differ from WGS-84. NaN does not."""
     return _WEST <= lon <= _EAST and _SOUTH <= lat <= _NORTH
+
+
+@helper
+def _sine_cosine(angle: float) -> Pair:
+    """Sine and cosine of at most 0.8 rad by their power series, to the last digit but one.
+
+    Plain arithmetic lets the compiler work on several positions at once, 2.5 times as fast as with the library's
+    functions, and is the same on every machine.
+    """
+    square = angle * angle
+    sine, cosine = 1.0, 1.0
+    for n in (16.0, 14.0, 12.0, 10.0, 8.0, 6.0, 4.0, 2.0):
+        sine = 1.0 - sine * square / (n * (n + 1.0))
+        cosine = 1.0 - cosine * square / (n * (n - 1.0))
+    return angle * sine, cosine
 
 
 @helper
@@ -84,7 +98,7 @@ def _plus(sine1: float, cosine1: float, sine2: float, cosine2: float) -> Pair:
 def _waves(sine: float, cosine: float) -> tuple[float, float, float, float, float]:
     """From the sine and cosine of d degrees: the sines of pi/30 d, pi/12 d, pi/3 d, and both of pi d.
 
-    All are multiples of one angle, so that four calls of the mathematical library do for seventeen.
+    All are multiples of one small angle.
     """
     s3, c3 = _thrice(sine, cosine)  # pi/60 d
     s6, c6 = _twice(s3, c3)
@@ -100,9 +114,10 @@ def _waves(sine: float, cosine: float) -> tuple[float, float, float, float, floa
 def _gcj02_offset(lon: float, lat: float) -> Pair:
     """How far GCJ-02 lies from a WGS-84 position, in degrees."""
     x, y = lon - _LON0, lat - _LAT0
-    sine, cosine = math.sin(y * _RADIANS), math.cos(y * _RADIANS)
+    sine, cosine = _sine_cosine(y * _RADIANS)
     y6, y15, y60, y180, _ = _waves(sine, cosine)
-    x6, x15, x60, x180, xc180 = _waves(math.sin(x * _RADIANS), math.cos(x * _RADIANS))
+    x_sine, x_cosine = _sine_cosine(x * _RADIANS)
+    x6, x15, x60, x180, xc180 = _waves(x_sine, x_cosine)
     x360, xc360 = _twice(x180, xc180)
     x1080, _ = _thrice(x360, xc360)
     root, product = math.sqrt(abs(x)), x * y
@@ -124,10 +139,23 @@ def _bd09_offset(x: float, y: float) -> Pair:
 
     The position is turned by an angle below 3e-6 around 0,0, for which two terms of sine and cosine are exact.
     """
-    angle = _BD_ANGLE * math.cos(x * _BD_FREQUENCY)
-    stretch = 1.0 + _BD_RADIUS * math.sin(y * _BD_FREQUENCY) / math.sqrt(x * x + y * y)
+    _, across = _wobble(x)
+    up, _ = _wobble(y)
+    angle, stretch = (
+        _BD_ANGLE * across,
+        1.0 + _BD_RADIUS * up / math.sqrt(x * x + y * y),
+    )
     cosine, sine = 1.0 - angle * angle / 2.0, angle - angle * angle * angle / 6.0
     return stretch * (x * cosine - y * sine) + _BD_LON - x, stretch * (y * cosine + x * sine) + _BD_LAT - y
+
+
+@helper
+def _wobble(degrees: float) -> Pair:
+    """Sine and cosine of the wobble of BD-09: the quarter of what is left of its last turn, doubled twice."""
+    turns = degrees * _BD_TURNS
+    sine, cosine = _sine_cosine((turns - math.floor(turns + 0.5)) * (math.pi / 2.0))
+    sine, cosine = _twice(sine, cosine)
+    return _twice(sine, cosine)
 
 
 @helper
@@ -149,23 +177,20 @@ def _same(x: FloatsIn, y: FloatsIn, lon: Floats, lat: Floats) -> None:
 
 
 @kernel
-def _shift(lon: Floats, lat: Floats, baidu: bool) -> None:
+def _shift(lon: FloatsIn, lat: FloatsIn, baidu: bool, x: Floats, y: Floats) -> None:
+    """Fill in the shifted positions where there is a shift."""
     for i in range(len(lon)):
-        if _is_shifted(lon[i], lat[i]):
-            east, north = _offset(lon[i], lat[i], baidu)
-            lon[i] += east
-            lat[i] += north
+        east, north = _offset(lon[i], lat[i], baidu)
+        shifted = _is_shifted(lon[i], lat[i])
+        x[i] = lon[i] + east if shifted else x[i]
+        y[i] = lat[i] + north if shifted else y[i]
 
 
 @kernel
-def _shift_back(lon: Floats, lat: Floats, baidu: bool) -> None:
-    for i in range(len(lon)):
-        x, y = lon[i], lat[i]
-        if _is_shifted(x, y):
-            for _ in range(_STEPS):
-                east, north = _offset(lon[i], lat[i], baidu)
-                east, north = x - east - lon[i], y - north - lat[i]
-                lon[i] += east
-                lat[i] += north
-                if abs(east) + abs(north) < _STEP:
-                    break
+def _come_nearer(x: FloatsIn, y: FloatsIn, baidu: bool, lon: Floats, lat: Floats) -> None:
+    """Take the offset at the position found so far for the offset at the one looked for."""
+    for i in range(len(x)):
+        east, north = _offset(lon[i], lat[i], baidu)
+        shifted = _is_shifted(x[i], y[i])
+        lon[i] = x[i] - east if shifted else lon[i]
+        lat[i] = y[i] - north if shifted else lat[i]

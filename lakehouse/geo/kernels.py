@@ -42,4 +42,4 @@ def kernel(function: Function) -> Function:
 
 def helper(function: Function) -> Function:
     """Compile a function into the kernels that call it; nothing else may call it."""
-    return cast(Function, numba.njit(error_model="numpy")(function))
+    return cast(Function, numba.njit(error_model="numpy", inline="always")(function))
