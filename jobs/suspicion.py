@@ -20,7 +20,7 @@ _SHOWN = 3
 
 _NUMBERS = {
     "integer": (r"[+-]?(0|[1-9]\d{0,17})", "BIGINT"),
-    "double": (r"[+-]?(0|[1-9]\d*)?\.?\d+([eE][+-]?\d{1,3})?", "DOUBLE"),
+    "double": (r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", "DOUBLE"),
 }
 _DAYS = (
     "yyyy-MM-dd",

@@ -94,7 +94,7 @@ def scorecard(
     For example:
     citylake scorecard --department transport
     """
-    from expectations.catalog import load
+    from expectations.catalog import load_usable
     from jobs.night import releases
     from jobs.scorecard import write_pages
     from lakehouse.errors import UsageError
@@ -102,7 +102,7 @@ def scorecard(
     from lakehouse.settings import Settings
 
     settings = Settings.from_environment()
-    ops, catalog = Ops(settings.home), load(settings.catalog)
+    ops, catalog = Ops(settings.home), load_usable(settings.catalog)
     if department:
         catalog.of(department)
     released = releases(ops)
@@ -157,9 +157,9 @@ def ledger(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _known(dataset: str, catalog: Path) -> None:
-    from expectations.catalog import load
+    from expectations.catalog import load_usable
 
-    load(catalog).contract(dataset)
+    load_usable(catalog).contract(dataset)
 
 
 def _tables(home: Path) -> Iterator[dict[str, Any]]:

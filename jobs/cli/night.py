@@ -173,10 +173,10 @@ def _show_days(delivered: Sequence[date], released: Any, json: bool) -> None:
 
 
 def _show_night(settings: Any, ops: Any, day: date, json: bool) -> None:
-    from expectations.catalog import load
+    from expectations.catalog import load_usable
     from jobs.night import night as tell
 
-    found = tell(ops, load(settings.catalog), day)
+    found = tell(ops, load_usable(settings.catalog), day)
     pages = settings.home / "pages" / "index.html"
     if json:
         screen.as_json(_night_record(found, str(pages) if pages.exists() else None))

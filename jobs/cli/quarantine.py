@@ -28,12 +28,12 @@ def listing(
     json: AsJson = False,
 ) -> None:
     """How many rows each check holds back, by dataset and day; records nobody could read are `unparsable`."""
-    from expectations.catalog import load
+    from expectations.catalog import load_usable
     from lakehouse.settings import Settings
 
     settings = Settings.from_environment()
     on = screen.day_of(day, screen.today) if day else None
-    catalog = load(settings.catalog)
+    catalog = load_usable(settings.catalog)
     contracts = [catalog.contract(dataset)] if dataset else catalog.contracts
     found: Counter[tuple[date, str, str]] = Counter()
     for contract in contracts:
@@ -121,11 +121,11 @@ def replay(
 
 
 def _asked(dataset: str) -> "tuple[Settings, Contract]":
-    from expectations.catalog import load
+    from expectations.catalog import load_usable
     from lakehouse.settings import Settings
 
     settings = Settings.from_environment()
-    return settings, load(settings.catalog).contract(dataset)
+    return settings, load_usable(settings.catalog).contract(dataset)
 
 
 def _table(settings: "Settings", layer: str, name: str) -> "Table":
