@@ -256,9 +256,17 @@ class Split:
             return pa.nulls(batch.num_rows, _NAMES)
         combinations, which = np.unique(np.stack([column[hits] for column in columns]), axis=1, return_inverse=True)
         spelled = [_spelled(combination, rules) for combination in combinations.T]
-        index = np.zeros(batch.num_rows, np.int64)
-        index[hits] = which.reshape(-1) + 1
-        return pa.array([None, *spelled], _NAMES).take(pa.array(index))
+        return _listed(batch.num_rows, hits, [spelled[combination] for combination in which.reshape(-1)])
+
+
+def _listed(count: int, hits: Any, names: list[list[str]]) -> pa.Array:
+    """A list array of `count` rows: `names` at the rows `hits`, null elsewhere."""
+    ends = np.zeros(count + 1, np.int32)
+    ends[hits + 1] = [len(some) for some in names]
+    absent = np.ones(count, np.bool_)
+    absent[hits] = False
+    flat = pa.array([name for some in names for name in some], pa.string())
+    return pa.ListArray.from_arrays(pa.array(np.cumsum(ends, dtype=np.int32)), flat, mask=pa.array(absent))
 
 
 @cache
