@@ -67,6 +67,7 @@ $(VENV)/.installed: requirements.lock setup.py pyproject.toml $(VENV)/.uv
 	@echo "setup: packages of requirements.lock"
 	@$(UV) pip sync --require-hashes --compile-bytecode requirements.lock
 	@$(UV) pip install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c 'import lakehouse.geo.points, lakehouse.rowhash'  # compiled once here, not in the first night
 	@touch $@
 
 java:
