@@ -6,7 +6,8 @@ A format is a pattern of the letters below (as in java.time) or one of the words
 import re
 
 WORDS = ("iso", "epoch_s", "epoch_ms", "excel")
-"""`iso`: ISO 8601 (years 1000 to 9999, hours to 23), offset honoured · `epoch_s`, `epoch_ms`: since 1970 in UTC · `excel`: days since 1899-12-30 (ECMA-376)."""
+"""`iso`: ISO 8601 (years 1000 to 9999, hours to 23), offset honoured · `epoch_s`, `epoch_ms`: since 1970 in UTC ·
+`excel`: days since 1899-12-30 (ECMA-376)."""
 
 _TOKENS = {
     "yyyy": (r"[1-9]\d{3}", "%Y"),
@@ -60,5 +61,5 @@ def is_fixed_width(text: str) -> bool:
     """Whether equal instants are always written alike: one format, every field at its full width."""
     formats = alternatives(text)
     return (
-        len(formats) == 1 and formats[0] not in WORDS and not re.search(r"(?<![A-Za-z])[MdHh](?![A-Za-z])", formats[0])
+        len(formats) == 1 and formats[0] not in WORDS and not re.search(r"(?<![A-Za-z])[MdHha](?![A-Za-z])", formats[0])
     )

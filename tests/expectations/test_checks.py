@@ -104,7 +104,8 @@ MUTATED = {
     "between": ["between", "between_timestamp"], "length": ["length"], "volume": ["volume", "volume_too_little"],
     "fresh": ["fresh", "fresh_too_old", "fresh_date", "fresh_date_too_old"],
     "within_day": ["within_day_back", "within_day_date"], "sequence": ["sequence"], "varied": ["varied", "varied_nothing"],
-    "row_count": ["row_count", "row_count_enough", "row_count_outside", "row_count_most"], "when": ["when"], "not_future": ["not_future", "not_future_date"],
+    "row_count": ["row_count", "row_count_enough", "row_count_outside", "row_count_most"],
+    "when": ["when"], "not_future": ["not_future", "not_future_date"],
 }  # fmt: skip
 """Checks, and the cases that must tell each of their mutants from them."""
 

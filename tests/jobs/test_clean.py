@@ -123,6 +123,23 @@ def test_keys_of_several_columns_are_equal_as_values_not_as_text(city: City) -> 
     assert city.results("things")["key.unique"] == ("failed", 6, 3)
 
 
+@pytest.mark.parametrize(
+    ("form", "texts"),
+    [
+        ("yyyy-MM-dd hh:mm a", ["2026-03-02 08:00 AM", "2026-03-02 08:00 am"]),
+        ("yyyy-M-d H:mm", ["2026-3-2 8:00", "2026-03-02 08:00"]),
+        ("yyyy-MM-dd HH:mm", ["2026-03-02 08:00", " 2026-03-02 08:00"]),
+        ("iso", ["2026-03-02 08:00", "2026-03-02T08:00:00.0"]),
+    ],
+)
+def test_equal_instants_are_equal_keys_however_they_are_written(city: City, form: str, texts: list[str]) -> None:
+    city.declare("things", {"at": {"type": "timestamp", "format": form}, "n": {"type": "integer"}}, key=["at"])
+    city.deliver("things", text_of(["at", "n"], [[text, 1] for text in texts]))
+    city.night()
+    assert city.silver("things", "_source_row") == [2]
+    assert city.quarantine("things", "_source_row", "_errors") == [(3, ["key.unique"])]
+
+
 def test_the_first_of_equal_keys_stays_across_files(city: City) -> None:
     city.declare("things", TYPED, key=["id"])
     city.deliver("things", "id,size\na,1\n", name="1.csv")
@@ -368,7 +385,11 @@ def test_a_contract_may_have_more_rules_than_a_number_has_bits(city: City) -> No
     columns = {f"n{place}": {"type": "integer", "between": [0, 9], "unique": place == 69} for place in range(70)}
     city.declare("things", {"id": {"type": "string"}, **columns}, key=["id"])
     good, wrong = dict.fromkeys(columns, "1"), {"n0": "10", "n35": "x", "n69": "11"}
-    rows = [["a", *good.values()], ["b", *(good | wrong | {"n68": "12"}).values()], ["a", *(good | {"n69": "2"}).values()]]
+    rows = [
+        ["a", *good.values()],
+        ["b", *(good | wrong | {"n68": "12"}).values()],
+        ["a", *(good | {"n69": "2"}).values()],
+    ]
     rows.append(["c", *(good | {"n1": "x"}).values()])
     city.deliver("things", text_of(["id", *columns], rows))
     city.night()

@@ -23,7 +23,8 @@ COLUMNS: dict[str, Any] = {
     "at": {"type": "date"},
     "note": {"type": "string", "length": [0, 5]},
 }
-CELLS = [b"", b" ", b"1", b"01", b"x", b"10", b"2026-03-02", b"2026-02-30", b"-", b"\xe5\x8d\x97", b"\xff\xfe", b"\x00", b'"a,b"', b'"a""b"',
+CELLS = [b"", b" ", b"1", b"01", b"x", b"10", b"2026-03-02", b"2026-02-30", b"-", b"\xe5\x8d\x97", b"\xff\xfe", b"\x00",
+         b'"a,b"', b'"a""b"',
          b'"two\nlines"', b'"open', b'a"b', b"=1+1", b"\xef\xbb\xbf", b"\x1b", b"long text here"]  # fmt: skip
 LINES = st.one_of(
     st.lists(st.sampled_from(CELLS), min_size=4, max_size=4).map(b",".join),

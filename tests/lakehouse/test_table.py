@@ -93,7 +93,7 @@ def test_a_disk_that_fails_while_rows_come_is_a_lake_error(table: Table) -> None
         yield batch(("a", 1, DAY))
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(LakeError, match="the disk is full.*free some space"):
+    with pytest.raises(LakeError, match=r"the disk is full.*free some space"):
         table.replace_slice(DAY, SCHEMA, rows(), RUN)
     assert not table.exists()
 
@@ -147,7 +147,7 @@ def test_a_table_belongs_to_the_engine_that_made_it(table: Table) -> None:
     table.append_once(SCHEMA, [batch(("a", 1, DAY))], RUN)
     assert table.engine() == "embedded"
     table.claim("embedded")
-    with pytest.raises(WrongEngine, match="belongs to the embedded engine.*write it with engine 'embedded'"):
+    with pytest.raises(WrongEngine, match=r"belongs to the embedded engine.*write it with engine 'embedded'"):
         table.claim("spark")
 
 
