@@ -1,6 +1,5 @@
 """One department's datasets side by side, each with its own run record, so that one's failure never stops another."""
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -58,8 +57,7 @@ def each_dataset(run: Run, catalog: Catalog, department: str, work: Callable[[Co
                 if error is not None:
                     failures.append((contract.name, error))
     finally:
-        run.ops.flush(run.id)
-        shutil.rmtree(run.staging, ignore_errors=True)
+        run.close()
     if failures:
         raise DatasetsFailed(failures)
 

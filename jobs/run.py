@@ -1,7 +1,6 @@
 """Runs one step: the clock, the settings and the catalogue come in here, the run record goes out."""
 
 import importlib
-import shutil
 import time
 from datetime import date
 
@@ -10,7 +9,7 @@ import structlog
 from expectations import catalog as catalogue
 from jobs.department import Outcome, said
 from jobs.steps import STEPS, Step
-from lakehouse import logs
+from lakehouse import logs, staging
 from lakehouse.errors import CitylakeError, UsageError
 from lakehouse.layout import prepare
 from lakehouse.runs import Run, code_version
@@ -32,6 +31,7 @@ def run(
     logs.configure()
     settings = Settings.from_environment()
     prepare(settings)
+    staging.sweep(settings.home)
     catalog = catalogue.load_usable(settings.catalog)
     started = Run.start(step, day, clock(), settings, forced=forced)
     module, _, function = row.target.partition(":")
@@ -68,7 +68,6 @@ def _recorded(row: Step, started: Run, work: object) -> None:
         error=said(fault) if fault else None,
         **vars(outcome),
     )
-    started.ops.flush(started.id)
-    shutil.rmtree(started.staging, ignore_errors=True)
+    started.close()
     if fault:
         raise fault

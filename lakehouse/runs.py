@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from lakehouse import staging
 from lakehouse.ops import Ops
 from lakehouse.settings import Settings
 from lakehouse.table import Table
@@ -40,9 +41,14 @@ class Run:
     @property
     def staging(self) -> Path:
         """A folder for this run's temporary files, inside the raw zone."""
-        path = self.settings.home / "staging" / self.id
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return path
+        return staging.claim(self.settings.home, "runs", self.id)
+
+    def close(self) -> None:
+        """Write what was noted into the books and remove the run's temporary files, whether or not the books take it."""
+        try:
+            self.ops.flush(self.id)
+        finally:
+            staging.release(self.settings.home, "runs", self.id)
 
 
 @cache

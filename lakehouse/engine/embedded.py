@@ -4,6 +4,7 @@ Text is cast only when it is written as its type is written; DuckDB alone would 
 """
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -20,6 +21,7 @@ from ibis.common.exceptions import IbisError
 from lakehouse.contract import Column
 from lakehouse.instants import alternatives, translated
 from lakehouse.settings import ZONE, Settings
+from lakehouse.staging import claim
 
 ibis.options.sql.fuse_selects = False  # fused, every check would cast its column again
 
@@ -228,9 +230,10 @@ _opening = threading.Lock()
 def session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection of its own to the process's one in-memory database, which keeps to the memory budget and spills into the lake."""
     with _opening:
-        spill = str(settings.home / "staging" / "spill")
-        if spill not in _database:
-            _database[spill] = duckdb.connect(
+        home = str(settings.home)
+        if home not in _database:
+            spill = str(claim(settings.home, "spill", uuid.uuid4().hex))  # processes must not share it
+            _database[home] = duckdb.connect(
                 config={
                     "memory_limit": f"{settings.memory_mb}MB",
                     "threads": settings.threads,
@@ -239,7 +242,7 @@ def session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
                     "preserve_insertion_order": True,
                 }
             )
-    connection = _database[spill].cursor()
+    connection = _database[home].cursor()
     try:
         connection.execute("SET TimeZone = 'UTC'")
         yield connection

@@ -52,6 +52,11 @@ class City:
 
     def step(self, step: str, day: date = DAY, department: str | None = None, **options: Any) -> None:
         """Run one step as the night does."""
+        self.point()
+        run(step, day, department, **options)
+
+    def point(self) -> None:
+        """Point the process at this town, a minute after the last step."""
         self.now += timedelta(minutes=1)
         given = {
             "CITYLAKE_HOME": self.home,
@@ -60,7 +65,6 @@ class City:
             "CITYLAKE_NOW": self.now.isoformat(),
         }
         os.environ.update({name: str(value) for name, value in given.items()})
-        run(step, day, department, **options)
 
     def night(self, day: date = DAY, department: str = TOWN) -> None:
         """Bring and clean."""
