@@ -91,7 +91,7 @@ def _clean(run: Run, catalog: Catalog, contract: Contract, books: Books) -> Outc
         return Outcome("unchanged")
     if mistakes := list(misfits(contract, catalog.file(contract))):
         raise ContractError("; ".join(mistakes), hint="mend the lines named above")
-    fingerprint = _fingerprint(contract, arrived)
+    fingerprint = _fingerprint(contract, arrived, catalog)
     if books.done.get(where) == fingerprint and not run.forced:
         return Outcome("unchanged", fingerprint=fingerprint)
     received = tuple((d.id, d.received_at.astimezone(UTC).replace(tzinfo=None)) for d in arrived if d.received_at)
@@ -126,8 +126,13 @@ def _clean(run: Run, catalog: Catalog, contract: Contract, books: Books) -> Outc
     )
 
 
-def _fingerprint(contract: Contract, arrived: tuple[Arrived, ...]) -> str:
-    parts = [contract.fingerprint, code_version(), *sorted(delivery.id for delivery in arrived)]
+def _fingerprint(contract: Contract, arrived: tuple[Arrived, ...], catalog: Catalog) -> str:
+    """Changes with the deliveries, the contract, the code, and the standards, code lists and districts they are judged by."""
+    standards = [catalog.standards[c.standard] for c in contract.columns.values() if c.standard]
+    files = [catalog.path / "standards" / s.codes for s in standards if s.codes]
+    files += [catalog.layers / "districts.geojson"] if contract.point else []
+    known = [*(s.model_dump_json() for s in standards), *(hashlib.sha256(f.read_bytes()).hexdigest() for f in files)]
+    parts = [contract.fingerprint, code_version(), *sorted(delivery.id for delivery in arrived), *known]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]
 
 

@@ -1,12 +1,14 @@
 """Row fate: what silver takes, what quarantine keeps and why, and that every row is somewhere."""
 
+import shutil
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
+from jobs import judge
 from jobs.department import DatasetsFailed
-from tests.jobs.small_city import DAY, City, text_of
+from tests.jobs.small_city import DAY, STANDARDS, City, text_of
 
 TYPED: dict[str, Any] = {
     "id": {"type": "string"},
@@ -399,3 +401,18 @@ def test_a_contract_may_have_more_rules_than_a_number_has_bits(city: City) -> No
         ("c", ["n1.type", "n69.unique"]),
     ]
     assert city.quarantine("things", "id", "_errors") == [("a", ["key.unique"])]
+
+
+def test_a_code_list_that_changed_is_judged_again(city: City) -> None:
+    (city.catalog / "standards").unlink()
+    shutil.copytree(STANDARDS, city.catalog / "standards")
+    city.declare("things", {"code": {"type": "string", "standard": "division_code"}})
+    city.deliver("things", "code\n320699\n")
+    city.night()
+    assert city.silver("things", "_warnings") == [["code.standard"]]
+    with (city.catalog / "standards" / "division_code.csv").open("a", encoding="utf-8") as codes_:
+        codes_.write("320699,新区,New District,320600,,\n")
+    judge.codes.cache_clear()  # a night is a process of its own
+    city.night()
+    assert city.last_run("clean", "things")["status"] == "succeeded"
+    assert city.silver("things", "_warnings") == [None]
