@@ -16,7 +16,7 @@ from expectations.catalog import Standard
 from expectations.checks.recognise import recognised
 from jobs.dialect import dialect, sheets
 from jobs.judge import codes
-from jobs.suspicion import SURE, TEXT, ColumnProfile, Form, Suspicion, one, positions, quoted, suspicions, written
+from jobs.suspicion import SURE, TEXT, ColumnProfile, Suspicion, one, positions, quoted, suspicions, written
 from lakehouse.contract import Contract, FileSource
 from lakehouse.engine import embedded as engine
 from lakehouse.errors import DeliveryUnreadable
@@ -72,7 +72,9 @@ def profile(file: Path, standards: dict[str, Standard], day: date, settings: Set
                 if standard.codes:
                     listed = codes(settings.catalog / "standards" / standard.codes, day)
                     connection.register(f"codes_{name}", listed)
-            looked = [_look(connection, c, name, standards) for c, name in zip(numbered, reading.names, strict=True)]
+            followed = _followed(connection, numbered, standards)
+            named = zip(numbered, reading.names, strict=True)
+            looked = [_look(connection, column, name, followed[column], standards) for column, name in named]
             columns = tuple(column for column, _ in looked)
             found = [suspicion for _, suspicions in looked for suspicion in suspicions]
             found += positions(connection, [(c, p.name) for c, p in zip(numbered, columns, strict=True)])
@@ -121,22 +123,54 @@ def _tidy(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> None
     connection.execute(f"CREATE TEMP VIEW cells AS SELECT {trimmed}, {SOURCE_ROW} FROM sent")
 
 
+def _followed(
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[str], standards: Mapping[str, Standard]
+) -> dict[str, list[str]]:
+    """By column the standards that nearly all its values follow, the likeliest first.
+
+    Leaves the tables `vals_<column>` (its values `v`, their rows `n`, the first `r`) and `samples` (some of all of them).
+    """
+    for column in columns:
+        connection.execute(
+            f"CREATE TEMP TABLE vals_{column} AS SELECT '{column}' AS c, {column} AS v, count(*) AS n, "
+            f"min({SOURCE_ROW}) AS r FROM cells WHERE {column} IS NOT NULL GROUP BY ALL"
+        )
+    some = [f"(SELECT c, v, 1::BIGINT AS n FROM vals_{c} ORDER BY hash(v) LIMIT {SAMPLE})" for c in columns]
+    connection.execute(f"CREATE TEMP TABLE samples AS {' UNION ALL '.join(some)}")
+    followed: dict[str, list[str]] = {column: [] for column in columns}
+    if standards:
+        seen = dict(connection.execute("SELECT c, count(*) FROM samples GROUP BY c").fetchall())
+        for column, *passed in connection.execute(engine.sql(recognised(standards, "samples"))).fetchall():
+            likely = [
+                (bool(standard.digit), bool(standard.codes), count, name)
+                for (name, standard), count in zip(standards.items(), passed, strict=True)
+                if count >= SURE * seen[column] and (not standard.codes or seen[column] >= _TELLING)
+            ]
+            followed[column] = [name for *_, name in sorted(likely, reverse=True)]
+    return followed
+
+
 def _look(
-    connection: duckdb.DuckDBPyConnection, column: str, name: str, standards: Mapping[str, Standard]
+    connection: duckdb.DuckDBPyConnection,
+    column: str,
+    name: str,
+    likely: Sequence[str],
+    standards: Mapping[str, Standard],
 ) -> tuple[ColumnProfile, list[Suspicion]]:
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE vals AS SELECT {column} AS v, count(*) AS n, min({SOURCE_ROW}) AS r "
-        f"FROM cells WHERE {column} IS NOT NULL GROUP BY ALL"
-    )
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW vals AS SELECT v, n, r FROM vals_{column}")
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW seen AS SELECT v FROM samples WHERE c = '{column}'")
     rows = one(connection, "SELECT count(*) FROM cells")[0]
     filled, distinct = one(connection, "SELECT coalesce(sum(n), 0)::BIGINT, count(*) FROM vals")
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE seen AS SELECT v, 1::BIGINT AS n FROM vals ORDER BY hash(v) LIMIT {SAMPLE}"
-    )
     form = written(connection)
-    standard = _standard(connection, standards, form)
-    if standard:  # digits that are a code are text
-        form = TEXT
+    # numbers with decimals follow a standard only where it lists them, dates none
+    tells = {"string": likely, "integer": likely, "double": [n for n in likely if standards[n].codes]}.get(
+        form.type, []
+    )
+    standard, broken = next(iter(tells), None), None
+    if standard:
+        form = TEXT  # digits that are a code are text
+        question = engine.sql(recognised({standard: standards[standard]}, f"vals_{column}"))
+        broken = filled - one(connection, question)[1]
     fits, least, most = one(
         connection,
         f"SELECT coalesce(sum(n) FILTER ({form.condition}), 0)::BIGINT, min({form.value})::VARCHAR, "
@@ -145,32 +179,4 @@ def _look(
     if standard and standards[standard].class_ == "sensitive":
         least, most = masked(least), masked(most)
     found = ColumnProfile(name, form.type, form.format, standard, filled, distinct, fits, least, most)
-    broken = _against(connection, standards[standard]) if standard else None
     return found, list(suspicions(connection, found, form, rows, broken))
-
-
-def _standard(connection: duckdb.DuckDBPyConnection, standards: Mapping[str, Standard], form: Form) -> str | None:
-    """The standard that nearly all the seen values follow; one with check digits before one with a list before others.
-
-    Numbers with decimals follow one only where it lists them, dates none.
-    """
-    if form.type == "double":
-        standards = {name: standard for name, standard in standards.items() if standard.codes}
-    if not standards or form.type not in ("string", "integer", "double"):
-        return None
-    seen = one(connection, "SELECT count(*) FROM seen")[0]
-    passed = engine.run(connection, recognised(standards)).read_all().to_pylist()[0]
-    likely = [name for name, count in passed.items() if seen and count >= SURE * seen and _tells(standards[name], seen)]
-    rank = {name: (bool(standards[name].digit), bool(standards[name].codes), passed[name]) for name in likely}
-    return max(likely, key=lambda name: rank[name], default=None)
-
-
-def _tells(standard: Standard, seen: int) -> bool:
-    return not standard.codes or seen >= _TELLING
-
-
-def _against(connection: duckdb.DuckDBPyConnection, standard: Standard) -> int:
-    """Rows whose value breaks the standard."""
-    connection.execute("CREATE OR REPLACE TEMP TABLE seen AS SELECT v, n::BIGINT AS n FROM vals")
-    passed = engine.run(connection, recognised({standard.name: standard})).read_all().to_pylist()[0]
-    return int(one(connection, "SELECT coalesce(sum(n), 0)::BIGINT FROM vals")[0] - passed[standard.name])

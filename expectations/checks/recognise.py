@@ -9,14 +9,14 @@ from expectations.catalog import Standard
 from expectations.checks import norm
 
 
-def recognised(standards: Mapping[str, Standard]) -> ir.Table:
-    """One row: under each standard's name how many rows pass it.
+def recognised(standards: Mapping[str, Standard], table: str) -> ir.Table:
+    """One row per column `c`: under each standard's name how many rows pass it.
 
-    Reads the view `seen` (each value `v` and its number of rows `n`) and the views `codes_<standard>` (`code`).
+    Reads `table` (column `c`, each of its values `v`, the value's number of rows `n`) and the views `codes_<standard>`.
     """
-    seen = ibis.table({"v": "string", "n": "int64"}, name="seen")
-    passing = {name: seen.n.sum(where=_passes(seen.v, rule)) for name, rule in standards.items()}
-    return seen.aggregate(**{name: rows.fill_null(0).cast("int64") for name, rows in passing.items()})
+    values = ibis.table({"c": "string", "v": "string", "n": "int64"}, name=table)
+    passing = {name: values.n.sum(where=_passes(values.v, rule)) for name, rule in standards.items()}
+    return values.group_by("c").aggregate(**{name: n.fill_null(0).cast("int64") for name, n in passing.items()})
 
 
 def _passes(value: ir.StringValue, rule: Standard) -> ir.BooleanValue:
