@@ -131,7 +131,8 @@ def peer(folder: Path, step: str) -> None:
         """WITH typed AS (
              SELECT trim(plate) AS plate,
                     try_strptime(gps_at, '%Y-%m-%d %H:%M:%S') - INTERVAL 8 HOUR AS gps_at,
-                    try_cast(lon AS DOUBLE) AS lon, try_cast(lat AS DOUBLE) AS lat, _source_row, _delivery_id, _source_file, _loaded_at, _day
+                    try_cast(lon AS DOUBLE) AS lon, try_cast(lat AS DOUBLE) AS lat,
+                    _source_row, _delivery_id, _source_file, _loaded_at, _day
              FROM (SELECT * RENAME (gps_time AS gps_at) FROM read_parquet($files))),
            sound AS (SELECT * FROM typed WHERE plate <> '' AND gps_at IS NOT NULL AND lon IS NOT NULL AND lat IS NOT NULL),
            firsts AS (SELECT * FROM sound QUALIFY row_number() OVER (PARTITION BY plate, gps_at ORDER BY _source_row) = 1),
@@ -170,7 +171,8 @@ def facts(path: Path) -> tuple[int, float, float, int, int]:
     from deltalake import DeltaTable
 
     files = DeltaTable(str(path)).file_uris()
-    query = "SELECT count(*), round(sum(lon), 3), round(sum(lat), 3), count(DISTINCT _district), count(*) - count(_district) FROM read_parquet($f)"
+    query = """SELECT count(*), round(sum(lon), 3), round(sum(lat), 3), count(DISTINCT _district), count(*) - count(_district)
+               FROM read_parquet($f)"""
     return duckdb.execute(query, {"f": files}).fetchone()  # type: ignore[return-value]
 
 

@@ -30,14 +30,14 @@ class Outcome:
 
 
 class DatasetsFailed(CitylakeError):
-    """Some datasets of a department failed; the others are done. Transient if every failure is."""
+    """Some datasets of a department failed; the others are done. Transient if any failure is: what is done isn't done again."""
 
     def __init__(self, failures: Sequence[tuple[str, Exception]]) -> None:
         lines = "; ".join(f"{dataset}: {said(error)}" for dataset, error in failures)
         super().__init__(
             lines, hint=f"the other datasets are done; `citylake run` repeats only what failed ({len(failures)})"
         )
-        self.transient = all(getattr(error, "transient", False) for _, error in failures)
+        self.transient = any(getattr(error, "transient", False) for _, error in failures)
 
     def __reduce__(self) -> tuple[object, ...]:
         return CitylakeError, (self.what,)

@@ -16,5 +16,9 @@ def masked(value: object) -> str:
 
 def masked_key(contract: Contract, row: Mapping[str, Any], sensitive: frozenset[str]) -> str:
     """The key of a row as text a clerk can find it by: `plate=苏F***45, at=2026-03-01 08:00:00`."""
-    shown = {name: masked(row[name]) if name in sensitive else str(row[name]) for name in contract.key if row[name] is not None}
+    shown = {
+        name: masked(row[name]) if name in sensitive else str(row[name])
+        for name in contract.key
+        if row[name] is not None
+    }
     return ", ".join(f"{name}={value}" for name, value in shown.items())

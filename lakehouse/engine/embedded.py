@@ -295,8 +295,9 @@ def newest(rows: pa.Table, key: Sequence[str], order: str) -> pa.Table:
     """One row per `key`: the one with the greatest `order`, the later row where they are equal."""
     by = ", ".join(f'"{name}"' for name in key)
     number = f'row_number() OVER (PARTITION BY {by} ORDER BY "{order}" DESC NULLS LAST, _source_row DESC) AS _n'
-    found = duckdb.from_arrow(rows).project(f"*, {number}").filter("_n = 1").project("* EXCLUDE (_n)")
-    return found.to_arrow_table().cast(rows.schema)
+    with duckdb.connect() as connection:  # the process's default connection isn't for several threads
+        found = connection.from_arrow(rows).project(f"*, {number}").filter("_n = 1").project("* EXCLUDE (_n)")
+        return found.to_arrow_table().cast(rows.schema)
 
 
 def _enumeration(values: Sequence[str]) -> str:

@@ -43,7 +43,6 @@ MOMENTS: dict[str, tuple[str, str, Callable[..., Any]]] = {
     "while it is copied": ("lakehouse.sources.files", "_copied", die_after),
     "after landing": ("jobs.pull", "land", die_after),
     "during the bronze write": ("jobs.load", "_bronze", die_amid),
-    "after the bronze write": ("jobs.pull", "load", die_after),
     "before the books": ("lakehouse.ops:Ops", "flush", lambda _: die),
     "between the books": ("lakehouse.table:Table", "append_once", die_before_runs),
     "during the silver write": ("jobs.split:Split", "accepted_batches", die_amid),
