@@ -11,7 +11,7 @@ from tests.real.deliveries import DAY, DEPARTMENTS, DROPS, NEXT, SHARED, Lake
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """Two nights over everything delivered: all departments on the first day, requests once more on the second."""
     if not SHARED.is_dir():
-        pytest.skip(f"the real deliveries are not here; docs/real-deliveries.md says what belongs into {SHARED}")
+        pytest.skip(f"the real deliveries are not here ({SHARED}); see docs/real-deliveries.md")
     root = tmp_path_factory.mktemp("real")
     for (dataset, day), pattern in DROPS.items():
         folder = root / "inbox" / dataset.replace(".", "/") / day.isoformat()
