@@ -53,5 +53,5 @@ def test_a_sweep_of_a_new_lake_does_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "staging").write_text("in the way")
-    with pytest.raises(LakeError, match="runs/one: can't be made .*; free space or mend the folder"):
+    with pytest.raises(LakeError, match=r"runs/one: can't be made .*; free space or mend the folder"):
         staging.claim(tmp_path, "runs", "one")
