@@ -1,5 +1,6 @@
 """What the command offers, and the one place where errors become a line and an exit code."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ app.add_typer(sample.app, name="sample")
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    if not os.environ.get("CITYLAKE_DEBUG"):
+        logging.getLogger().setLevel(logging.CRITICAL)  # what libraries say of Ctrl-C; our own log is structlog's
     sys.exit(call(sys.argv[1:]))
 
 

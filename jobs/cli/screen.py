@@ -37,8 +37,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     texts = [[cell(value) for value in row] for row in rows]
     for place, heading in enumerate(headings):
         if heading.endswith("#"):  # on a narrow screen text goes on in the next line, numbers never do
-            widest = max(len(row[place]) for row in [*texts, headings])
-            shown.add_column(heading.rstrip("#"), justify="right", min_width=widest)
+            name = heading.rstrip("#")
+            widest = max((len(row[place]) for row in texts), default=0)
+            shown.add_column(name, justify="right", min_width=max(widest, len(name)))
         else:
             shown.add_column(heading, overflow="fold")
     for row in texts:

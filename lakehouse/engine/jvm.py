@@ -8,8 +8,12 @@ time to the first Delta table written and read instead of 25. What no longer fit
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +82,8 @@ class Jvm:
             except PySparkException as error:
                 hint = "its last lines say why; a JDK 17 or 21 is needed"
                 raise EnvironmentFault("Spark doesn't start", where=str(_log(settings)), hint=hint) from error
-        return cls(SparkContext(conf=conf, gateway=gateway), gateway.proc, archive)
+        with _own_interrupt():
+            return cls(SparkContext(conf=conf, gateway=gateway), gateway.proc, archive)
 
     def end(self) -> None:
         """Stop Spark and wait until the JVM has ended."""
@@ -95,6 +100,17 @@ class Jvm:
             self.process.wait()
         else:
             self.archive.keep()
+
+
+@contextmanager
+def _own_interrupt() -> Iterator[None]:
+    """Keep Ctrl-C as it is: pyspark's handler would talk to the JVM in the middle of another talk with it."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
 def _log(settings: Settings) -> Path:
