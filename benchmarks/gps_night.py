@@ -92,7 +92,7 @@ def peer(folder: Path, step: str) -> None:
     from deltalake import write_deltalake
 
     source, lake = next((folder / "lake/inbox/transport/gps" / DAY).glob("*.csv")), folder / "peer"
-    connection = duckdb.connect(config={"threads": 2, "memory_limit": "1GB", "temp_directory": str(folder / "spill")})
+    connection = duckdb.connect(config={"threads": 2, "memory_limit": "6GB", "temp_directory": str(folder / "spill")})
     connection.execute("SET TimeZone = 'UTC'")
     if step == "bring":
         shutil.rmtree(lake, ignore_errors=True)
@@ -117,7 +117,7 @@ def peer(folder: Path, step: str) -> None:
     connection = duckdb.connect(
         config={
             "threads": 2,
-            "memory_limit": "1GB",
+            "memory_limit": "6GB",
             "temp_directory": str(folder / "spill"),
             "allow_unsigned_extensions": True,
         }
