@@ -4,8 +4,10 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
+from threading import Thread
 
 import pyarrow.parquet as pq
 
@@ -80,6 +82,8 @@ def _as_file(contract: Contract) -> Contract:
 def _check(
     file: Path, contract: Contract, standards: dict[str, Standard], day: date, settings: Settings, folder: Path
 ) -> Checked:
+    if contract.point:  # the positions' kernels take a second to load: beside the reading, on the other core
+        Thread(target=import_module, args=("lakehouse.geo.points",), daemon=True).start()
     now = datetime.now(UTC)
     delivery = Delivery(
         id=file.name,

