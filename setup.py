@@ -64,6 +64,7 @@ DEV = [
     "nbformat",
     "psutil",
     "pytest>=9",
+    "python-stdnum",
     "ruff",
     "setuptools>=80",
     "types-defusedxml",

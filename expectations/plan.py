@@ -99,15 +99,20 @@ class Plan:
     @cached_property
     def typed(self) -> str:
         """SQL: every declared column typed, its text as `_text_<column>` (null where empty), and the technical columns."""
+        return self._typed("bronze", tuple(self.contract.columns))
+
+    def _typed(self, source: str, names: tuple[str, ...]) -> str:
+        """SQL: the rows of `source`, a table like bronze, with the columns `names` typed beside the texts of all."""
+        columns = {name: self.contract.columns[name] for name in names}
         sent = [
             *(f'"{name}"' for name in TECHNICAL),
             *(f'"{name}" AS "_text_{name}"' for name in self.contract.columns),
         ]
-        raw = f"SELECT {', '.join(sent)} FROM bronze"
-        tried = [self._quick(name, column) for name, column in self.contract.columns.items()]
+        raw = f"SELECT {', '.join(sent)} FROM {source}"
+        tried = [self._quick(name, column) for name, column in columns.items()]
         first = f"SELECT {', '.join(['t0.*', *filter(None, tried)])} FROM ({raw}) AS t0"
         kept = [*(f'"{name}"' for name in TECHNICAL), *(f'"_text_{name}"' for name in self.contract.columns)]
-        values = [f'{self._value(name, column)} AS "{name}"' for name, column in self.contract.columns.items()]
+        values = [f'{self._value(name, column)} AS "{name}"' for name, column in columns.items()]
         return f"SELECT {', '.join([*kept, *values])} FROM ({first}) AS t0"
 
     def _quick(self, name: str, column: Column) -> str | None:
@@ -134,12 +139,18 @@ class Plan:
 
         Reads the view `repeats` (column h) made of the hashes that occur more than once.
         """
-        wanted = [f"{self._key_hash(columns)} IN (SELECT h FROM repeats)", *(f't0."{n}" IS NOT NULL' for n in columns)]
+        sent = [*TECHNICAL, *(f'"_text_{name}" AS "{name}"' for name in self.contract.columns)]
+        keyed = f"{self._key_hash(columns)} IN (SELECT h FROM repeats)"
+        candidates = f"SELECT {', '.join(sent)} FROM ({self._typed('bronze', columns)}) AS t0 WHERE {keyed}"
+        typed = self._typed(f"({candidates}) AS t0", tuple(self.contract.columns))
+        wanted = [f't0."{name}" IS NOT NULL' for name in columns]
         if self.row_rules[bit].level == "error":
             wanted += [f"NOT {self._hit(mask)}" for mask in range(self.masks)]
         same = ", ".join(f't0."{name}"' for name in columns)
-        number = f"row_number() OVER (PARTITION BY {same} ORDER BY _loaded_at, _delivery_id, _source_file, _source_row) AS _n"
-        rows = f"SELECT t0.*, {number} FROM ({self._judged(repeats=False)}) AS t0 WHERE {' AND '.join(wanted)}"
+        order = "_loaded_at, _delivery_id, _source_file, _source_row"
+        number = f"row_number() OVER (PARTITION BY {same} ORDER BY {order}) AS _n"
+        judged = self._judged(typed, repeats=False)
+        rows = f"SELECT t0.*, {number} FROM ({judged}) AS t0 WHERE {' AND '.join(wanted)}"
         return f"SELECT {', '.join(ROW_ID)}, CAST({1 << self._place(bit)} AS BIGINT) AS bit FROM ({rows}) AS t0 WHERE _n > 1"
 
     def rows(self, *, repeats: bool) -> str:
@@ -148,7 +159,7 @@ class Plan:
         With `repeats` it reads the view `repeated` (row ids and `bits`) for the unique rules.
         """
         rejected = " OR ".join(self._hit(mask) for mask in range(self.masks))
-        judged = f"SELECT t0.*, {rejected} AS _rejected FROM ({self._judged(repeats=repeats)}) AS t0"
+        judged = f"SELECT t0.*, {rejected} AS _rejected FROM ({self._judged(self.typed, repeats=repeats)}) AS t0"
         columns = [f'"{name}"' for name in self.contract.columns]
         masks = [f"_failed_{mask}" for mask in range(self.masks)]
         texts = [self._kept_text(name) for name in self.contract.columns]
@@ -185,7 +196,7 @@ class Plan:
             misfit = f' OR CASE WHEN "{name}" IS NULL THEN {sent} IS NOT NULL ELSE FALSE END'
         return f'CASE WHEN _rejected{misfit} THEN "_text_{name}" END AS "_text_{name}"'
 
-    def _judged(self, *, repeats: bool) -> str:
+    def _judged(self, typed: str, *, repeats: bool) -> str:
         """SQL: the typed rows with `_failed_*` and `_skipped`."""
         columns = ["t0.*"]
         joins = []
@@ -197,7 +208,7 @@ class Plan:
             joins.append(f"LEFT JOIN repeated AS r ON {' AND '.join(f't0.{name} = r.{name}' for name in ROW_ID)}")
         else:
             columns.append("CAST(0 AS BIGINT) AS _repeats")
-        known = f"SELECT {', '.join(columns)} FROM ({self.typed}) AS t0 {' '.join(joins)}"
+        known = f"SELECT {', '.join(columns)} FROM ({typed}) AS t0 {' '.join(joins)}"
         masks = [f"{self._mask(mask)} AS _failed_{mask}" for mask in range(self.masks)]
         skipped = [_weighed(f"({self._passes(bit)}) IS NULL", place) for place, bit in enumerate(self.skippable)]
         return f"SELECT t0.*, {', '.join([*masks, f'{_sum(skipped)} AS _skipped'])} FROM ({known}) AS t0"

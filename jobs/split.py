@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.checks import REGISTRY
-from expectations.plan import BITS, Plan
+from expectations.plan import BITS, ROW_ID, Plan
 from expectations.rules import Rule
 from jobs.results import Count, Failing, Result
 from lakehouse.contract import Contract
 from lakehouse.errors import SliceRefused
 from lakehouse.spool import Spool
+from lakehouse.stream import ahead
 
 MOST_FAILING_KEYS = 1_000
 """Failing rows kept per check and slice: enough to mend by, little enough to read."""
@@ -108,7 +109,7 @@ class Split:
     def accepted_batches(self, rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         """The rows that silver takes, in delivery order. Raises SliceRefused at the end when a `fail:` rule is broken."""
         schema = silver_schema(self._contract)
-        for batch in rows:
+        for batch in ahead(rows):
             self.rows += batch.num_rows
             placed, flags = self._placed(batch)
             self._count(batch, flags)
@@ -198,7 +199,8 @@ class Split:
         if room <= 0 or not len(broken):
             return
         self._kept_keys[rule.id] += min(room, len(broken))
-        for row in batch.take(pa.array(broken[:room])).to_pylist():
+        named = batch.select(list(dict.fromkeys((*ROW_ID, *self._contract.key))))
+        for row in named.take(pa.array(broken[:room])).to_pylist():
             self.failing.append(Failing.of(self._contract, rule.id, row))
 
     def _set_aside(self, batch: pa.RecordBatch) -> None:

@@ -244,7 +244,7 @@ def session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
                     "threads": settings.threads,
                     "temp_directory": spill,
                     "autoinstall_known_extensions": False,
-                    "preserve_insertion_order": True,
+                    "preserve_insertion_order": False,
                 }
             )
     connection = _database[home].cursor()

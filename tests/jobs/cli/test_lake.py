@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from jobs.cli import call
+from jobs.cli.sample import needs_servers
 from lakehouse.layout import RAW_ZONE
 
 Told = Callable[..., Any]
@@ -63,3 +64,18 @@ def test_doctor_asks_after_connections(
     call(["doctor"])
     shown = capsys.readouterr().out
     assert "connection parks_db: set, for 1 datasets" in shown and "secret" not in shown
+
+
+def test_the_samples_servers_need_the_samples_deliveries(catalog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["sample", "serve"]) == 2
+    assert "citylake sample deliver" in capsys.readouterr().err
+
+
+def test_servers_are_started_only_where_nobody_has_set_their_connections(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not needs_servers(home)
+    (home / "sample").mkdir()
+    assert needs_servers(home)
+    monkeypatch.setenv("CITYLAKE_CONN_SAMPLE_API", "http://localhost")
+    assert not needs_servers(home)
