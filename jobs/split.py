@@ -35,9 +35,12 @@ _TYPES = {
     "date": pa.date32(),
     "timestamp": _INSTANT,
 }
+_CODED = pa.dictionary(pa.int32(), pa.string())
+"""Texts of which there are few: coded until they are written, as the spelling of each row would only cost time."""
+
 _ORIGIN = [
-    ("_delivery_id", pa.string()),
-    ("_source_file", pa.string()),
+    ("_delivery_id", _CODED),
+    ("_source_file", _CODED),
     ("_source_row", pa.int64()),
     ("_loaded_at", _INSTANT),
 ]
@@ -58,7 +61,7 @@ def silver_schema(contract: Contract) -> pa.Schema:
     """The columns of the dataset's silver table."""
     columns = [(name, _TYPES[column.type]) for name, column in contract.columns.items()]
     evolving = [("_extra", pa.string())] if contract.drift.columns == "evolve" else []
-    placed = [("_lon", pa.float64()), ("_lat", pa.float64()), ("_cell", pa.int64()), ("_district", pa.string())]
+    placed = [("_lon", pa.float64()), ("_lat", pa.float64()), ("_cell", pa.int64()), ("_district", _CODED)]
     point = placed if contract.point else []
     return pa.schema([*columns, *point, *evolving, ("_raw", pa.string()), ("_warnings", _NAMES), *_ORIGIN, *_DAY])
 
@@ -298,18 +301,15 @@ def _repeat(day: date, count: int) -> pa.Array:
 
 
 def _batch(columns: Mapping[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:
-    """The columns in the schema's order and types; constant text stays coded until it is written."""
-    arrays = []
-    for field in schema:
-        column = columns[field.name]
-        coded = pa.types.is_dictionary(column.type)
-        arrays.append(
-            column
-            if column.type == field.type
-            else column.cast(field.type)
-            if not coded
-            else column.dictionary_decode()
-        )
-    return pa.RecordBatch.from_arrays(
-        [a if a.type == f.type else a.cast(f.type) for a, f in zip(arrays, schema, strict=True)], schema=schema
-    )
+    """The columns in the schema's order and types."""
+    return pa.RecordBatch.from_arrays([_as(columns[field.name], field.type) for field in schema], schema=schema)
+
+
+def _as(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    if column.type == kind:
+        return column
+    if kind != _CODED:
+        return column.cast(kind)
+    if not pa.types.is_dictionary(column.type):
+        return column.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(column.indices.cast(pa.int32()), column.dictionary.cast(pa.string()))
