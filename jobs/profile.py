@@ -16,7 +16,7 @@ from expectations.catalog import Standard
 from expectations.checks.recognise import recognised
 from jobs.dialect import dialect, sheets
 from jobs.judge import codes
-from jobs.suspicion import SURE, TEXT, ColumnProfile, Suspicion, one, positions, quoted, suspicions, written
+from jobs.suspicion import SURE, TEXT, ColumnProfile, Suspicion, Written, one, positions, quoted, suspicions, written
 from lakehouse.contract import Contract, FileSource
 from lakehouse.engine import embedded as engine
 from lakehouse.errors import DeliveryUnreadable
@@ -73,8 +73,11 @@ def profile(file: Path, standards: dict[str, Standard], day: date, settings: Set
                     listed = codes(settings.catalog / "standards" / standard.codes, day)
                     connection.register(f"codes_{name}", listed)
             followed = _followed(connection, numbered, standards)
-            named = zip(numbered, reading.names, strict=True)
-            looked = [_look(connection, column, name, followed[column], standards) for column, name in named]
+            as_sent = written(connection, numbered)
+            looked = [
+                _look(connection, column, name, as_sent[column], followed[column], standards)
+                for column, name in zip(numbered, reading.names, strict=True)
+            ]
             columns = tuple(column for column, _ in looked)
             found = [suspicion for _, suspicions in looked for suspicion in suspicions]
             found += positions(connection, [(c, p.name) for c, p in zip(numbered, columns, strict=True)])
@@ -154,14 +157,14 @@ def _look(
     connection: duckdb.DuckDBPyConnection,
     column: str,
     name: str,
+    as_sent: Written,
     likely: Sequence[str],
     standards: Mapping[str, Standard],
 ) -> tuple[ColumnProfile, list[Suspicion]]:
     connection.execute(f"CREATE OR REPLACE TEMP VIEW vals AS SELECT v, n, r FROM vals_{column}")
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW seen AS SELECT v FROM samples WHERE c = '{column}'")
     rows = one(connection, "SELECT count(*) FROM cells")[0]
     filled, distinct = one(connection, "SELECT coalesce(sum(n), 0)::BIGINT, count(*) FROM vals")
-    form = written(connection)
+    form = as_sent.form
     # numbers with decimals follow a standard only where it lists them, dates none
     tells = {"string": likely, "integer": likely, "double": [n for n in likely if standards[n].codes]}.get(
         form.type, []
@@ -179,4 +182,4 @@ def _look(
     if standard and standards[standard].class_ == "sensitive":
         least, most = masked(least), masked(most)
     found = ColumnProfile(name, form.type, form.format, standard, filled, distinct, fits, least, most)
-    return found, list(suspicions(connection, found, form, rows, broken))
+    return found, list(suspicions(connection, found, as_sent, rows, broken))

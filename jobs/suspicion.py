@@ -1,9 +1,10 @@
 """How a column's text is written, and what looks wrong with it.
 
-Reads the table `vals` (each value `v`, its number of rows `n`, the first row `r`) and `seen`, a sample of it.
+Reads the view `vals` (each value `v` of a column, its number of rows `n`, the first row `r`), and `samples`: some
+values `v` of every column `c`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,22 +104,40 @@ class Form:
     value: str
 
 
+@dataclass(frozen=True)
+class Written:
+    """A column's form; for text, the SQL conditions on `v` that half its values are dates or decorated numbers by."""
+
+    form: Form
+    dates: str | None = None
+    numbers: str | None = None
+
+
 TEXT = Form("string", None, "true", "v")
 
 
-def written(connection: duckdb.DuckDBPyConnection) -> Form:
-    """How nearly all the values in `seen` are written; text when nothing else fits."""
+def written(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> dict[str, Written]:
+    """How nearly all the values of each column in `samples` are written; text when nothing else fits."""
     forms = _forms()
-    counts = one(connection, f"SELECT {', '.join(f'count(*) FILTER ({form.condition})' for form in forms)} FROM seen")
-    enough = max(1, SURE * one(connection, "SELECT count(*) FROM seen")[0])
-    best = max(range(len(forms)), key=lambda n: (counts[n], -n))
-    return forms[best] if counts[best] >= enough else TEXT
+    dates = " OR ".join(form.condition for form in forms if form.format)
+    bare = f"regexp_replace(v, {quoted(_DECORATION)}, '', 'g')"
+    number = f"regexp_full_match({bare}, {quoted(_NUMBERS['double'][0])})"
+    counts = ", ".join(f"count(*) FILTER ({condition})" for condition in [dates, number, *(f.condition for f in forms)])
+    found = dict.fromkeys(columns, Written(TEXT))
+    for column, seen, dated, numbered, *fitting in connection.execute(
+        f"SELECT c, count(*), {counts} FROM samples GROUP BY c"
+    ).fetchall():
+        best = max(range(len(forms)), key=lambda n: (fitting[n], -n))
+        form = forms[best] if fitting[best] >= max(1, SURE * seen) else TEXT
+        found[column] = Written(form, dates if 2 * dated >= seen else None, number if 2 * numbered >= seen else None)
+    return found
 
 
 def suspicions(
-    connection: duckdb.DuckDBPyConnection, column: ColumnProfile, form: Form, rows: int, broken: int | None
+    connection: duckdb.DuckDBPyConnection, column: ColumnProfile, as_sent: Written, rows: int, broken: int | None
 ) -> Iterator[Suspicion]:
     """What looks wrong with the values in `vals`. `broken` rows don't follow the column's standard."""
+    form = TEXT if column.standard else as_sent.form
 
     def found(kind: str, condition: str, said: str) -> Iterator[Suspicion]:
         count = one(connection, f"SELECT coalesce(sum(n), 0)::BIGINT FROM vals WHERE {condition}")[0]
@@ -140,25 +159,16 @@ def suspicions(
     if broken:
         yield Suspicion(column.name, "standard", f"doesn't follow the standard {column.standard}", broken)
     if form.type == "string":
-        yield from _hidden(column, found)
+        for kind, hidden, said in (
+            ("numbers_as_text", as_sent.numbers, "numbers with thousands separators or units"),
+            ("mixed_dates", as_sent.dates, "dates in several formats"),
+        ):
+            if hidden and not column.standard:
+                yield from found(kind, hidden, said)
     else:
         other = f"NOT ({form.condition}) AND NOT {placeholder}"
         wrong = "written in another date format" if form.format else f"not a number ({form.type})"
         yield from found("mixed_dates" if form.format else "misfit", other, wrong)
-
-
-def _hidden(column: ColumnProfile, found: Callable[[str, str, str], Iterator[Suspicion]]) -> Iterator[Suspicion]:
-    """Numbers and dates that can't be read as such because of how they are written."""
-    bare = f"regexp_replace(v, {quoted(_DECORATION)}, '', 'g')"
-    number = f"regexp_full_match({bare}, {quoted(_NUMBERS['double'][0])}) AND {bare} <> v"
-    dates = " OR ".join(f"({form.condition})" for form in _forms() if form.format)
-    for kind, condition, said in (
-        ("numbers_as_text", number, "numbers with thousands separators or units"),
-        ("mixed_dates", dates, "dates in several formats"),
-    ):
-        for suspicion in found(kind, condition, said):
-            if suspicion.count >= SURE / 2 * column.filled:
-                yield suspicion
 
 
 def positions(connection: duckdb.DuckDBPyConnection, columns: Sequence[tuple[str, str]]) -> Iterator[Suspicion]:

@@ -34,15 +34,15 @@ def main() -> None:
     if not os.environ.get("CITYLAKE_DEBUG"):
         logging.getLogger().setLevel(logging.CRITICAL)  # what libraries say of Ctrl-C; our own log is structlog's
     if sys.argv[1:2] == ["check"]:
-        sys.meta_path.insert(0, _WithoutPandas())
+        sys.meta_path.insert(0, _WithoutUnused())
     sys.exit(call(sys.argv[1:]))
 
 
-class _WithoutPandas(MetaPathFinder):
-    """Saves half a second: nothing in a check needs pandas, pyarrow loads it to ask whether a list is one of its own."""
+class _WithoutUnused(MetaPathFinder):
+    """Saves a second: pyarrow loads pandas to ask whether a list is one of its own, numba SciPy to ask whether it is there."""
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
-        if fullname == "pandas":
+        if fullname in ("pandas", "scipy"):
             raise ModuleNotFoundError("left out", name=fullname)
 
 
