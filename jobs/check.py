@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from expectations.catalog import Standard
 from expectations.plan import Plan
 from expectations.rules import Rule
-from jobs.clean import Arrived
 from jobs.judge import judged
 from jobs.load import arriving, bronze_schema
 from jobs.results import Failing, Result
@@ -104,12 +103,11 @@ def _check(
     with pq.ParquetWriter(bronze, bronze_schema(contract), compression="lz4") as writer:
         for batch in batches:
             writer.write_batch(batch)
-    header = Arrived(file.name, file.name, done.loaded, 0, tuple(done.undeclared), tuple(done.missing))
     plan = Plan(contract, standards, day)
     split = Split(plan, settings.catalog / "standards" / "layers", folder)
     with engine.session(settings.model_copy(update={"home": folder})) as connection:
         engine.read_slice(connection, "bronze", [str(bronze)], deliveries=[file.name], names=[file.name])
-        rows = judged(connection, settings.catalog, plan, split, [header])
+        rows = judged(connection, settings.catalog, plan, split, [done])
         try:
             for _ in split.accepted_batches(rows):
                 pass
@@ -122,8 +120,8 @@ def _check(
         day,
         Rows(reading.rows_in, split.accepted, split.quarantined, len(reading.unparsable), 0),
         served,
-        header.undeclared,
-        header.missing,
+        tuple(done.undeclared),
+        tuple(done.missing),
         tuple(split.results()),
         tuple(split.failing),
         tuple(islice(reading.unparsable, _UNPARSABLE_SHOWN)),

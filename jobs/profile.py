@@ -25,7 +25,7 @@ from lakehouse.formats.reading import SOURCE_ROW
 from lakehouse.privacy import masked
 from lakehouse.settings import Settings
 
-SAMPLE = 1_000
+SAMPLE = 400
 """Different values looked at before one type and one standard are counted over all."""
 
 _TITLES = 5
