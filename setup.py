@@ -39,7 +39,6 @@ REQUIRES = [
     "numba>=0.68,<1",
     "numpy>=2.2,<3",
     "openpyxl>=3.1.5,<4",
-    "packaging",
     "packaging>=24",
     "pandas>=2.3,<3",
     "pydantic>=2.14,<3",
