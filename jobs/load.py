@@ -15,7 +15,6 @@ from lakehouse.deliveries import Delivery
 from lakehouse.errors import CitylakeError, DeliveryUnreadable
 from lakehouse.formats import Reading, read
 from lakehouse.runs import Run
-from lakehouse.stream import ahead
 from lakehouse.table import Commit
 
 _INSTANT = pa.timestamp("us", "UTC")
@@ -110,7 +109,7 @@ def _bronze(
     if _hashes_rows(contract):
         from lakehouse.rowhash import row_hashes  # numba costs half a second: only datasets that compare rows pay it
     schema = bronze_schema(contract)
-    for batch in ahead(reading.batches):
+    for batch in reading.batches:
         count = batch.num_rows
         sent = {name: batch.column(name) for name in reading.names}
         columns = [sent.get(contract.sent_name(name), pa.nulls(count, pa.string())) for name in contract.columns]
