@@ -176,13 +176,14 @@ def timed(folder: Path, who: str, step: str) -> tuple[float, float]:
     return float(child.stdout.read().split()[-1]), peak
 
 
-def facts(path: Path) -> tuple[int, float, float, int, int]:
-    """Rows, coordinate sums, distinct districts and rows without one: equal on both sides or the comparison is void."""
+def facts(path: Path) -> tuple[int, int, int, int, int]:
+    """Rows, coordinate sums (1e-7 degrees), distinct districts and rows without one: equal on both sides or the comparison is void."""
     import duckdb
     from deltalake import DeltaTable
 
     files = DeltaTable(str(path)).file_uris()
-    query = """SELECT count(*), round(sum(lon), 3), round(sum(lat), 3), count(DISTINCT _district), count(*) - count(_district)
+    query = """SELECT count(*), sum(round(lon * 1e7)::BIGINT), sum(round(lat * 1e7)::BIGINT), count(DISTINCT _district),
+                      count(*) - count(_district)
                FROM read_parquet($f)"""
     return duckdb.execute(query, {"f": files}).fetchone()  # type: ignore[return-value]
 
