@@ -147,18 +147,31 @@ def _missing(reading: Reading, contract: Contract) -> list[str]:
 
 def _refuse_drift(contract: Contract, delivery: Delivery, done: Loaded) -> None:
     where = f"{contract.name} {delivery.name}"
+    if len(done.missing) == len(contract.columns):
+        raise DeliveryUnreadable(
+            f"none of the declared columns is there (found: {_shown(done.undeclared, contract)})",
+            where=where,
+            hint="check 'header', 'delimiter', 'skip' and the column names in the contract",
+        )
     if contract.drift.columns == "freeze" and (done.undeclared or done.missing):
         raise DeliveryUnreadable(
             f"the header differs from the contract (undeclared: {_listed(done.undeclared)}; missing: {_listed(done.missing)})",
             where=where,
             hint="ask the department, or change 'columns' (or 'drift') in the contract",
         )
-    if len(done.missing) == len(contract.columns):
-        raise DeliveryUnreadable(
-            f"none of the declared columns is there (found: {_listed(done.undeclared)})",
-            where=where,
-            hint="check 'header', 'delimiter', 'skip' and the column names in the contract",
-        )
+
+
+def _shown(names: list[str], contract: Contract) -> str:
+    """How many names there are, and those that only spell a declared one another way: the others may be values, for a
+    file without a header has values where the names are looked for."""
+    known = {_letters(name) for column in contract.columns for name in (column, contract.sent_name(column))} - {""}
+    similar = [name for name in names if _letters(name) in known]
+    count = f"{len(names)} column{'' if len(names) == 1 else 's'}"
+    return f"{count}, among them {_listed(similar)}" if similar else count
+
+
+def _letters(name: str) -> str:
+    return "".join(char for char in name.casefold() if char.isalnum())
 
 
 def _listed(names: list[str]) -> str:

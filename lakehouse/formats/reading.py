@@ -122,8 +122,9 @@ def checked(names: list[str], contract: Contract, where: str) -> list[str]:
     if SOURCE_ROW in names:
         raise DeliveryUnreadable(f"the column name '{SOURCE_ROW}' is reserved", where=where, hint=hint)
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DeliveryUnreadable(f"two columns are named '{twice}'", where=where, hint=hint)
+        again = next(place for place, name in enumerate(names) if name in names[:place])
+        twice = f"columns {names.index(names[again]) + 1} and {again + 1} have the same name"
+        raise DeliveryUnreadable(twice, where=where, hint=hint)  # not the name: without a header it would be a value
     return names
 
 

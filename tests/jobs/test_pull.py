@@ -113,9 +113,25 @@ def test_what_cannot_be_read_is_refused_and_said_once(town: City) -> None:
     assert told["good.csv"] == ("loaded", None)
     assert told["zip.csv"][0] == told["other.csv"][0] == "refused"
     assert "the file is a zip file or Excel workbook" in told["zip.csv"][1]
-    assert "none of the declared columns is there (found: colour, size)" in told["other.csv"][1]
+    assert "none of the declared columns is there (found: 2 columns)" in told["other.csv"][1]
     assert len(events(town)) == 3
     assert town.last_run("bring", "things")["status"] == "unchanged"
+
+
+@pytest.mark.parametrize("columns", ["discard_value", "freeze"])
+def test_a_refusal_shows_no_value_of_a_file_without_header(city: City, columns: str) -> None:
+    city.declare(
+        "things", {"plate": {"type": "string"}, "owner": {"from": "车主", "type": "string"}}, drift={"columns": columns}
+    )
+    city.deliver("things", "苏A12345,secret\n苏B54321,secret\n", name="values.csv")
+    city.deliver("things", " PLATE_,Secret\na,b\n", name="other.csv")
+    city.deliver("things", "secret,secret\na,b\n", name="twice.csv")
+    bring(city)
+    told = {row["name"]: row["reason"] for row in city.book("deliveries", "things")}
+    assert "(found: 2 columns)" in told["values.csv"]
+    assert "(found: 2 columns, among them PLATE_)" in told["other.csv"]
+    assert "columns 1 and 2 have the same name" in told["twice.csv"]
+    assert not any("secret" in reason.casefold() or "苏" in reason for reason in told.values())
 
 
 def test_a_refused_delivery_loads_when_the_contract_is_mended(town: City) -> None:

@@ -140,7 +140,7 @@ def test_a_header_alone_is_a_delivery_of_no_rows(reads: Reads):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"a,a\n1,2\n", "two columns are named 'a'"),
+        (b"b,a,a\n1,2,3\n", "columns 2 and 3 have the same name"),
         (b", ,\n1,2,3\n", "header is empty"),
         (b"a,_source_row\n1,2\n", "reserved"),
         (b"a;b\n1;2\n", "delimited by ';'"),
