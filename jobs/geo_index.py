@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
 
 import pyarrow as pa
 import structlog
@@ -57,10 +58,12 @@ class Source:
 def geo_index(run: Run, catalog: Catalog) -> Outcome:
     """Index the day's positions. Does nothing, and starts no JVM, where nothing changed since the last success."""
     sources = [source for contract in catalog.contracts if (source := _source(run, contract))]
-    layer = catalog.layers / "districts.geojson"
-    fingerprint = _fingerprint(sources, layer.read_bytes())
     gold = run.table("gold", "positions")
-    if _done(run) == fingerprint or not (sources or run.day in gold.days()):
+    if not (sources or run.day in gold.days()):
+        return Outcome("unchanged")
+    layer = catalog.layers / "districts.geojson"
+    fingerprint = _fingerprint(sources, layer)
+    if _done(run) == fingerprint and not run.forced:
         return Outcome("unchanged", fingerprint=fingerprint)
     regions = Regions.load(layer)
     names = tuple(source.contract.name for source in sources)
@@ -145,10 +148,14 @@ def _source(run: Run, contract: Contract) -> Source | None:
     return Source(contract, silver, version, files, slots.get("at"), slots.get("vehicle")) if files else None
 
 
-def _fingerprint(sources: Sequence[Source], layer: bytes) -> str:
-    """Changes with the slices' files, the columns read, the districts and the code."""
+def _fingerprint(sources: Sequence[Source], layer: Path) -> str:
+    """Changes with the slices' files, the columns read, the districts (loading them says when they are missing) and the code."""
     slices = [[source.contract.name, source.at, source.vehicle, *source.files] for source in sources]
-    parts = [json.dumps(slices), hashlib.sha256(layer).hexdigest(), code_version()]
+    parts = [
+        json.dumps(slices),
+        hashlib.sha256(layer.read_bytes() if layer.exists() else b"").hexdigest(),
+        code_version(),
+    ]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]
 
 

@@ -13,6 +13,7 @@ from expectations.catalog import Catalog
 from jobs import geo_index as step
 from jobs.department import Outcome
 from lakehouse.contract import Contract
+from lakehouse.errors import ContractError
 from lakehouse.geo.points import place
 from lakehouse.geo.regions import Regions
 from lakehouse.runs import Run
@@ -91,9 +92,10 @@ class Night:
         silver = Table(self.settings.home / "silver" / self.catalog.contract(name).table)
         silver.replace_slice(day, rows_.schema, [rows_] if len(x) else [], Commit("clean"))
 
-    def run(self, day: date = DAY) -> Outcome:
+    def run(self, day: date = DAY, *, forced: bool = False) -> Outcome:
         self._runs += 1
-        run = Run.start("geo_index", day, datetime(2024, 5, 2, 1, self._runs, tzinfo=UTC), self.settings)
+        now = datetime(2024, 5, 2, 1, self._runs, tzinfo=UTC)
+        run = Run.start("geo_index", day, now, self.settings, forced=forced)
         outcome = step.geo_index(run, self.catalog)
         run.ops.note("runs", at=run.now, run_id=run.id, step=run.step, day=run.day, **vars(outcome))
         run.ops.flush(run.id)
@@ -183,6 +185,8 @@ def test_a_day_is_indexed_anew_only_when_its_slices_changed(spark, night, monkey
         patch.setattr(step.engine, "session", None)  # no JVM starts
         assert night.run().status == "unchanged"
     assert night.positions.version() == version
+    assert night.run(forced=True).status == "succeeded"
+    assert night.positions.version() > version
 
     night.deliver("b.places", [(120.1, 32.05), (120.1, 32.05)])
     assert night.run().status == "succeeded"
@@ -199,3 +203,12 @@ def test_without_positions_no_jvm_starts(night, monkeypatch):
     night.deliver("c.plain", [(120.1, 32.05)])
     assert night.run().status == "unchanged"
     assert not night.positions.exists()
+
+
+def test_a_catalogue_without_districts_fails_only_when_there_are_positions(night, catalog):
+    (catalog.layers / "districts.geojson").unlink()
+    night.deliver("c.plain", [(120.1, 32.05)])
+    assert night.run().status == "unchanged"
+    night.deliver("b.places", [(120.1, 32.05)])
+    with pytest.raises(ContractError, match=r"districts\.geojson"):
+        night.run()
