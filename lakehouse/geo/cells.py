@@ -1,8 +1,8 @@
-"""The grid of the lake: one integer per cell of 1/256 degree, the same from a kernel, DuckDB and Spark.
+"""The grid of the lake: one integer per cell of 1/256 degree.
 
 A cell is about 435 m from south to north and 368 m from west to east at 32° N: fine enough that a district's border
 touches a few per cent of its cells, coarse enough that a city fits into the processor's cache. Both factors are powers
-of two, so that multiplying is exact and every engine rounds alike.
+of two, so that multiplying is exact and every engine that computes it rounds alike.
 """
 
 import numpy as np
@@ -25,16 +25,6 @@ def cells(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.int6
     found = np.empty(len(lon), np.int64)
     _cells(lon, lat, found)
     return found
-
-
-def cell_sql(lon: str, lat: str) -> str:
-    """The same cell as an expression over two columns, for DuckDB and Spark SQL alike; null where there is none.
-
-    Both engines order NaN above every number, so BETWEEN leaves it out before the cast.
-    """
-    row = f"CAST(floor(({lat} + 90) * {PER_DEGREE}) AS BIGINT)"
-    column = f"CAST(floor(({lon} + 180) * {PER_DEGREE}) AS BIGINT)"
-    return f"CASE WHEN {lon} BETWEEN -180 AND 180 AND {lat} BETWEEN -90 AND 90 THEN {row} * {ROW} + {column} END"
 
 
 @helper
