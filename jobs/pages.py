@@ -7,7 +7,7 @@ from typing import get_args
 
 from expectations.arrivals import Arrival, Delivery, Item
 from expectations.catalog import Catalog, Department
-from expectations.score import DIMENSIONS, PILLARS, Score, Weights
+from expectations.score import DIMENSIONS, PILLARS, Name, Score, Weights
 from jobs.assess import CITY, Assessment
 from jobs.books import Books
 from jobs.findings import ExampleAt, findings, title, wording
@@ -115,31 +115,25 @@ def _grade(score: Score, weights: Weights) -> Grade:
 
 
 def _pillars(assessment: Assessment, department: str) -> tuple[Part, ...]:
-    points = assessment.weights.pillars.points
-    whole = sum(points.values())
-    return tuple(
-        Part(
-            p,
-            wording().pillars[p],
-            100 * points[p] / whole,
-            _grade(assessment.scores[department, "", p], assessment.weights),
-        )
-        for p in PILLARS
-    )
+    return _parts(assessment, department, PILLARS, assessment.weights.pillars.points, wording().pillars)
 
 
 def _dimensions(assessment: Assessment, department: str) -> tuple[Part, ...]:
-    points = assessment.weights.dimensions.points
+    points, words = assessment.weights.dimensions.points, wording().dimensions
+    return _parts(assessment, department, DIMENSIONS, points, words, within="quality.")
+
+
+def _parts(
+    assessment: Assessment,
+    department: str,
+    names: Iterable[Name],
+    points: Mapping[Name, float],
+    words: Mapping[Name, Text],
+    within: str = "",
+) -> tuple[Part, ...]:
     whole = sum(points.values())
-    return tuple(
-        Part(
-            d,
-            wording().dimensions[d],
-            100 * points[d] / whole,
-            _grade(assessment.scores[department, "", f"quality.{d}"], assessment.weights),
-        )
-        for d in DIMENSIONS
-    )
+    grades = {name: _grade(assessment.scores[department, "", within + name], assessment.weights) for name in names}
+    return tuple(Part(name, words[name], 100 * points[name] / whole, grade) for name, grade in grades.items())
 
 
 def _dataset(assessment: Assessment, item: Item, found: tuple[Finding, ...]) -> Dataset:
