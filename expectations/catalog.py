@@ -12,10 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from lakehouse.contract import IDENTIFIER, Column, Contract, FileSource, HttpSource, Identifier, PostgresSource, Record
+from lakehouse.document import Document, Place, located, read_document
 from lakehouse.errors import ContractError, UsageError
 from lakehouse.settings import Settings
 
@@ -113,20 +113,6 @@ class Catalog:
         return self.path / "standards" / "layers"
 
 
-@dataclass(frozen=True)
-class _Document:
-    """A YAML file's content and the line on which each key path stands."""
-
-    path: Path
-    content: Any
-    lines: dict[tuple[str | int, ...], int]
-
-    def line(self, place: tuple[str | int, ...]) -> int:
-        while place and place not in self.lines:
-            place = place[:-1]
-        return self.lines.get(place, 1)
-
-
 def departments(catalog: Path | None = None) -> tuple[Department, ...]:
     """The register alone: all a DAG file may read. Raises ContractError with every mistake."""
     path = (catalog or Settings.from_environment().catalog) / "departments.yml"
@@ -194,7 +180,7 @@ def _raise(mistakes: list[str]) -> None:
 
 
 def _departments(path: Path, mistakes: list[str]) -> list[Department]:
-    document = _read(path, mistakes)
+    document = read_document(path, mistakes)
     if document is None:
         return []
     rows = document.content.get("departments") if isinstance(document.content, dict) else None
@@ -213,7 +199,7 @@ def _departments(path: Path, mistakes: list[str]) -> list[Department]:
 def _standards(folder: Path, mistakes: list[str]) -> list[Standard]:
     found = []
     for path in sorted(folder.glob("*.yml")):
-        document = _read(path, mistakes)
+        document = read_document(path, mistakes)
         if document and isinstance(document.content, dict):
             standard = _valid(Standard, {"name": path.stem, **document.content}, document, (), mistakes)
             if standard and standard.codes and not (folder / standard.codes).exists():
@@ -242,7 +228,7 @@ def _contracts(
 
 def _contract(path: Path, standards: dict[str, Standard], mistakes: list[str], told: dict[str, str]) -> Contract | None:
     """The contract in a file. `told`: the keys that the file's place says and the file doesn't."""
-    document = _read(path, mistakes)
+    document = read_document(path, mistakes)
     if document is None:
         return None
     if not isinstance(document.content, dict):
@@ -268,13 +254,6 @@ def _classed(column: Column, standards: dict[str, Standard]) -> Column:
     return column.model_copy(update={"class_": standards[column.standard].class_})
 
 
-def located(path: Path, place: tuple[str | int, ...]) -> str:
-    """Where a key of a YAML file stands, for people: `file:line: key.path`."""
-    document = _read(path, [])
-    line = document.line(place) if document else 1
-    return f"{path}:{line}: {'.'.join(str(part) for part in place)}"
-
-
 def _loose_ends(catalog: Path, contracts: list[Contract], unusable: list[Unusable]) -> dict[str, list[str]]:
     """By contract, its references to columns that no contract declares; what an unusable one declares isn't known."""
     columns = {f"{c.name}.{column}" for c in contracts for column in c.columns}
@@ -294,77 +273,7 @@ def _no_column(name: str, columns: set[str]) -> str:
     return f"no column '{name}'; {nearest(name, columns)}"
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """libyaml's, ten times as fast, wherever the package was built with it. Safe: no tag makes an object.
-
-    Words mean what people read, as in YAML 1.2: `on`, `no` and dates are text, only `true` and `false` are truth values.
-    """
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML's own protocol)
-        first: [(tag, form) for tag, form in resolvers if not tag.endswith((":bool", ":timestamp"))]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
-
-
-class _Yaml(yaml.SafeLoader):
-    """YAML in which `on`, `off`, `yes` and `no` are words, as in YAML 1.2: `on:` is a key of contracts."""
-
-
-_Yaml.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Yaml.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$", re.IGNORECASE), list("tTfF"))
-
-
-def _read(path: Path, mistakes: list[str]) -> _Document | None:
-    try:
-        text = path.read_text("utf-8")
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        content = loader.construct_document(node) if node else None
-    except FileNotFoundError:
-        mistakes.append(f"{path}: no such file")
-    except UnicodeDecodeError as error:
-        mistakes.append(f"{path}: not UTF-8 ({error.reason} at byte {error.start})")
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        mistakes.append(f"{path}:{line}: not YAML ({error.problem})")
-    except yaml.YAMLError as error:
-        mistakes.append(f"{path}: not YAML ({str(error).splitlines()[0]})")
-    else:
-        lines: dict[tuple[str | int, ...], int] = {}
-        _note_lines(node, (), lines, path, mistakes)
-        return _Document(path, content, lines)
-    return None
-
-
-def _note_lines(
-    node: yaml.Node | None,
-    place: tuple[str | int, ...],
-    lines: dict[tuple[str | int, ...], int],
-    path: Path,
-    mistakes: list[str],
-) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            inner = (*place, key.value if isinstance(key, yaml.ScalarNode) else "?")
-            if inner in lines:
-                mistakes.append(f"{path}:{key.start_mark.line + 1}: key '{key.value}' stands there twice")
-            lines[inner] = key.start_mark.line + 1
-            _note_lines(value, inner, lines, path, mistakes)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            lines[(*place, index)] = value.start_mark.line + 1
-            _note_lines(value, (*place, index), lines, path, mistakes)
-
-
-def _valid(
-    kind: type[Kind], content: Any, document: _Document, at: tuple[str | int, ...], mistakes: list[str]
-) -> Kind | None:
+def _valid(kind: type[Kind], content: Any, document: Document, at: Place, mistakes: list[str]) -> Kind | None:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
@@ -386,7 +295,7 @@ _LATER = {
 }
 
 
-def _explain(kind: type[BaseModel], place: tuple[str | int, ...], fault: Any) -> str:
+def _explain(kind: type[BaseModel], place: Place, fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         if place and str(place[0]) in _LATER and len(place) == 1:
             return _LATER[str(place[0])]

@@ -9,15 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
-from expectations.catalog import Catalog, located, nearest
+from expectations.catalog import Catalog, nearest
 from expectations.checks import REGISTRY
 from expectations.checks.consistent import OPERATORS
 from expectations.rules import columns_of, parameters_of, rule_of
 from lakehouse.contract import Contract, Expectation, duration
+from lakehouse.document import Place, located
 from lakehouse.errors import ContractError
-
-Place = tuple[str | int, ...]
-"""The keys that lead to a value in a contract."""
 
 _UNLISTED = ("declared", "references")
 """Checks that follow from other keys of the contract."""

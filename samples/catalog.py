@@ -3,9 +3,9 @@
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 from lakehouse.contract import Contract
+from lakehouse.document import read_document
+from lakehouse.errors import ContractError
 
 CONTRACTS = Path(__file__).parent.parent / "expectations" / "contracts"
 
@@ -18,5 +18,8 @@ def contracts(folder: Path = CONTRACTS) -> dict[str, Contract]:
 
 
 def _read(path: Path) -> Contract:
-    content = yaml.safe_load(path.read_text("utf-8"))
-    return Contract.model_validate({"department": path.parent.name, "dataset": path.stem, **content})
+    mistakes: list[str] = []
+    document = read_document(path, mistakes)
+    if document is None or mistakes:
+        raise ContractError("; ".join(mistakes), hint="mend the lines named above")
+    return Contract.model_validate({"department": path.parent.name, "dataset": path.stem, **document.content})
