@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import duckdb
-import yaml
 from deltalake import DeltaTable
 
+from lakehouse.document import read_document
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.ops import Ops
 from lakehouse.settings import Settings
@@ -129,12 +129,21 @@ def _shown(settings: Settings, table: str) -> frozenset[str]:
     if table == "unparsable":
         return _UNPARSABLE
     department, _, dataset = table.partition("__")
-    path = settings.catalog / "contracts" / department / f"{dataset}.yml"
+    contract = read_document(settings.catalog / "contracts" / department / f"{dataset}.yml", [])
     try:
-        columns = yaml.safe_load(path.read_text("utf-8"))["columns"]
-        return frozenset(name for name, declared in columns.items() if declared.get("class", "internal") in _OPEN)
-    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError):
+        columns = contract.content["columns"] if contract else {}
+        return frozenset(name for name, declared in columns.items() if _class(settings, declared) in _OPEN)
+    except (LookupError, TypeError, AttributeError):
         return frozenset()
+
+
+def _class(settings: Settings, column: Mapping[str, Any]) -> str | None:
+    """The column's own class, else that of its standard: a plate is sensitive wherever it stands."""
+    name = column.get("standard")
+    if "class" in column or name is None:
+        return str(column.get("class", "internal"))
+    standard = read_document(settings.catalog / "standards" / f"{name}.yml", [])
+    return str(standard.content.get("class", "internal")) if standard else None
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

@@ -161,6 +161,26 @@ def test_sensitive_and_undeclared_values_are_masked_unless_asked(lake_home: Path
     assert (bare["plate"], bare["born_on"]) == (PLATE, date(1990, 12, 31))
 
 
+@pytest.mark.parametrize(
+    ("declared", "is_masked"),
+    [
+        ("{type: string, standard: licence_plate}", True),
+        ("{type: string, standard: licence_plate, class: internal}", False),
+        ("{type: string, standard: nobody_knows}", True),
+        ("{type: string, standard: division_code}", False),
+        ("{type: string, class: internal}", False),
+    ],
+)
+def test_a_column_has_the_class_of_its_standard(lake_home: Path, declared: str, is_masked: bool) -> None:
+    catalog = lake_home.parent / "catalog"
+    catalog.joinpath("standards").symlink_to(Path(__file__).parents[2] / "expectations" / "standards")
+    contract = CONTRACT.replace("plate: {type: string, class: sensitive}", f"plate: {declared}")
+    catalog.joinpath("contracts", "transport", "trucks.yml").write_text(contract, "utf-8")
+    release(lake_home, MONDAY, silver_transport__trucks=write(lake_home, MONDAY, truck(MONDAY)))
+    (shown,) = Lake.open().table("silver.transport__trucks").to_arrow()["plate"].to_pylist()
+    assert shown == (masked(PLATE) if is_masked else PLATE)
+
+
 @pytest.mark.parametrize("value", [None, "", "a", "ab", "abcde", "abcdef", "苏F12345", "32060219900101123X", "x" * 40])
 def test_masks_look_the_same_in_sql_and_in_python(lake_home: Path, value: str | None) -> None:
     release(lake_home, MONDAY, silver_transport__trucks=write(lake_home, MONDAY, truck(MONDAY, plate=value)))
