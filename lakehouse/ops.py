@@ -78,7 +78,10 @@ class Ops:
             self.table(name).append_once(rows.schema, rows.to_batches(), Commit(run_id), partition_by="day")
 
     def read(self, name: str, *, day: date | None = None, since: date | None = None) -> pa.Table:
-        """The rows of `day`, of `since` and later, or all, oldest first, those of one run as noted; empty before the first."""
+        """The rows of `day`, of `since` and later, or all, oldest first; empty before the first.
+
+        Rows with the same `at` stand in the order in which their runs began, those of one run as noted.
+        """
         table = self.table(name)
         if not table.exists():
             return SCHEMAS[name].empty_table()
@@ -89,4 +92,4 @@ class Ops:
         elif since is not None:
             condition = field >= pa.scalar(since, _DAY)
         rows = table.open().to_pyarrow_dataset().to_table(columns=SCHEMAS[name].names, filter=condition)
-        return rows.cast(SCHEMAS[name]).sort_by("at")
+        return rows.cast(SCHEMAS[name]).sort_by([("at", "ascending"), ("run_id", "ascending")])

@@ -7,6 +7,8 @@ from threading import Thread
 import pytest
 
 from lakehouse.ops import SCHEMAS, Ops
+from lakehouse.runs import Run
+from lakehouse.settings import Settings
 from lakehouse.table import Table
 
 DAY = date(2026, 3, 1)
@@ -49,9 +51,18 @@ def test_rows_come_back_oldest_first_and_by_day(home: Path) -> None:
 def test_rows_of_one_run_come_back_in_the_order_they_were_noted(home: Path) -> None:
     ops = Ops(home)
     for number in range(50):
-        ops.note("runs", at=NOW, day=DAY, run_id=str(number))
+        ops.note("runs", at=NOW, day=DAY, run_id="r", step=str(number))
     ops.flush("r")
-    assert ops.read("runs")["run_id"].to_pylist() == [str(number) for number in range(50)]
+    assert ops.read("runs")["step"].to_pylist() == [str(number) for number in range(50)]
+
+
+def test_runs_told_the_same_instant_come_back_in_their_order(home: Path) -> None:
+    settings, steps = Settings.from_environment(), ["clean", "bring", "score"] * 5
+    for step in steps:
+        run = Run.start(step, DAY, NOW, settings)
+        run.ops.note("runs", at=run.now, day=DAY, run_id=run.id, step=step)
+        run.close()
+    assert Ops(home).read("runs")["step"].to_pylist() == steps
 
 
 def test_threads_may_note_at_once(home: Path) -> None:
