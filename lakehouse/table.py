@@ -24,12 +24,12 @@ from lakehouse.errors import LakeError, WrongEngine
 
 Engine = Literal["embedded", "spark"]
 
-RETENTION = "interval 35 days"
+RETENTION_DAYS = 35
 """How long replaced files and log entries are kept: any release within it can be read again."""
 
 PROPERTIES = {
-    "delta.deletedFileRetentionDuration": RETENTION,
-    "delta.logRetentionDuration": RETENTION,
+    "delta.deletedFileRetentionDuration": f"interval {RETENTION_DAYS} days",
+    "delta.logRetentionDuration": f"interval {RETENTION_DAYS} days",
     "delta.dataSkippingNumIndexedCols": "32",
 }
 """Properties of every table, whichever engine creates it."""
@@ -158,7 +158,7 @@ class Table:
     @contextmanager
     def _opened(self) -> Iterator[DeltaTable | None]:
         """The table for one write, None before the first commit. Opened once: replaying a long log is what costs."""
-        with _lake_faults(self.path), self.lock():
+        with lake_faults(self.path), self.lock():
             table = self.open() if self.exists() else None
             self._refuse_unless("embedded", _owner(table) if table else None)
             yield table
@@ -239,7 +239,7 @@ class _Stream:
 
 
 @contextmanager
-def _lake_faults(path: Path) -> Iterator[None]:
+def lake_faults(path: Path) -> Iterator[None]:
     """Turn what the disk and delta-rs raise into a LakeError that says what to do."""
     try:
         yield
