@@ -1,8 +1,8 @@
-# Citylake: `make nightly` runs the next night, `make test` is the gate. Both set up what is missing first.
+# Citylake: `make nightly` runs the next night, `make up` every night, `make test` is the gate. All set up what is missing first.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := nightly
-.PHONY: setup nightly check test lock clean java
+.PHONY: setup nightly up down check test lock clean java
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,6 +23,18 @@ nightly: setup
 	$$run && ended=0 || ended=$$?; \
 	$(BIN)/citylake status --night "$$day"; \
 	exit $$ended
+
+# Airflow on this machine, every night at 08:30. The sample's servers live as long as its scheduler.
+up: setup
+	@$(BIN)/citylake init > /dev/null
+	@around=; \
+	if [ -d "$$CITYLAKE_HOME/sample" ] && [ -z "$${CITYLAKE_CONN_SAMPLE_API:-}$${CITYLAKE_CONN_SAMPLE_PG:-}" ]; then \
+		around="$(CURDIR)/$(BIN)/citylake sample serve --"; \
+	fi; \
+	$(BIN)/python -m dags.service up $$around
+
+down:
+	@[ ! -x $(BIN)/python ] || $(BIN)/python -m dags.service down
 
 check: setup
 	@$(BIN)/ruff check --quiet --output-format concise .

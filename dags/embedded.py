@@ -8,19 +8,18 @@ import argparse
 import fcntl
 import gc
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from datetime import time as clock_time
-from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
 
-from lakehouse.errors import CitylakeError, EnvironmentFault, LakeError
+from dags import _books, service
+from lakehouse.errors import CitylakeError, LakeError
 from lakehouse.settings import ZONE, Settings
 
 # A missing source is worth waiting for in the night; at a terminal the pauses are short.
@@ -37,7 +36,7 @@ def main(day: date) -> int:
     try:
         with _alone(home), _said_to(log) as screen:
             _configure(home)
-            _prepare_books(home, log)
+            _books.migrate(home, os.environ)
             return 0 if _run(day, screen) else 1
     except CitylakeError as error:
         print(f"citylake: {error}", file=sys.stderr)
@@ -46,26 +45,15 @@ def main(day: date) -> int:
 
 def _configure(home: Path) -> None:
     """Airflow reads its settings when it is first imported: here only, and never those of another Airflow."""
-    airflow = home / "airflow"
-    airflow.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.environ |= {
-        "AIRFLOW_HOME": str(airflow),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parent),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow / 'airflow.db'}",
-        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs" / "airflow"),
-    }
+    if service.running(home):
+        hint = "trigger the night on its pages, or end it with `make down`"
+        raise LakeError("Airflow is running on this lake", where=str(home), hint=hint)
+    _books.configure(home)
+    env = _books.environment(home)
+    for name in os.environ.keys() - env.keys():
+        del os.environ[name]
+    os.environ.update(env)
     os.environ.setdefault("CITYLAKE_RETRY_SECONDS", RETRY_SECONDS)
-
-
-def _prepare_books(home: Path, log: Path) -> None:
-    """Brings Airflow's SQLite tables to the installed version; once, as it takes seconds."""
-    stamp, installed = home / "airflow" / ".migrated", version("apache-airflow")
-    if stamp.exists() and stamp.read_text() == installed:
-        return
-    if subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=False).returncode:
-        raise EnvironmentFault("Airflow can't prepare its database", where=str(home / "airflow"), hint=f"see {log}")
-    stamp.write_text(installed)
 
 
 def _run(day: date, screen: Console) -> bool:

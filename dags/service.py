@@ -1,0 +1,188 @@
+"""The daily Airflow on this machine: scheduler, DAG processor and API server with its pages, on loopback only.
+
+`python -m dags.service up [COMMAND...]` starts what isn't running and returns when the pages answer; the scheduler,
+whose children do the work, is started inside COMMAND where one is given (`/.../citylake sample serve --`).
+`python -m dags.service down` ends exactly what was started, and whatever it left behind when it died.
+"""
+
+import argparse
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dags import _books, _processes
+from lakehouse.errors import CitylakeError, EnvironmentFault, LakeError
+from lakehouse.settings import Settings
+
+COMPONENTS = {
+    "api-server": ("api-server",),
+    "dag-processor": ("dag-processor",),
+    # Logs are read from the disk: the scheduler's log server would listen on every address of the machine.
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+}
+POOLS = Path(__file__).parent / "pools.json"
+READY_S = 90
+GRACE_S = 20
+LOOK_EVERY_S = 0.3
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `up`, `down` or, for a process that `up` has started, `be COMPONENT`. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m dags.service", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=["up", "down", "be"])
+    parser.add_argument("rest", nargs=argparse.REMAINDER)
+    asked = parser.parse_args(arguments)
+    os.umask(0o077)
+    settings = Settings.from_environment()
+    try:
+        if asked.what == "be":
+            _be(settings.home, asked.rest[0])
+        with _alone(settings.home):
+            return up(settings, asked.rest) if asked.what == "up" else down(settings.home)
+    except CitylakeError as error:
+        print(f"citylake: {error}", file=sys.stderr)
+        return 1
+
+
+def up(settings: Settings, around: Sequence[str] = ()) -> int:
+    """Starts what isn't running, waits until the pages answer, says where they are. Raises EnvironmentFault."""
+    home = settings.home
+    missing = [name for name in COMPONENTS if not _processes.runs(_record(home, name))]
+    if missing:
+        env = _environment(settings)
+        for name in missing:
+            _end(home, name)  # what a component that died has left behind
+        if "api-server" in missing:
+            _claim(_books.port())
+            _books.configure(home)
+        if password := _books.new_password(home):
+            print(f"user {_books.USER}, password {password}: shown this once, kept in {_books.passwords(home)}")
+        _books.migrate(home, env)
+        _books.command(home, env, "pools", "import", str(POOLS))
+        _start(home, env, {name: around if name == "scheduler" else () for name in missing})
+    print(f"Airflow {'is up' if missing else 'is running'}: {_books.url(home)}")
+    print(f"user {_books.USER}, password in {_books.passwords(home)}")
+    return 0
+
+
+def running(home: Path) -> bool:
+    """Whether the lake has a scheduler at work."""
+    return _processes.runs(_record(home, "scheduler"))
+
+
+def down(home: Path) -> int:
+    """Ends the scheduler with the tasks it is running, then the rest, and waits until all are gone."""
+    found = [_end(home, name) for name in reversed(COMPONENTS)]
+    print("Airflow is down" if any(found) else "Airflow isn't running")
+    return 0
+
+
+def _start(home: Path, env: Mapping[str, str], commands: Mapping[str, Sequence[str]]) -> None:
+    """Starts each component inside its command, and ends them all again where one of them doesn't come up."""
+    started = {}
+    try:
+        for name, around in commands.items():
+            command = [*around, sys.executable, "-m", "dags.service", "be", name]
+            started[name] = _processes.start(
+                command, env=env, record=_path(home, name), folder=_books.folder(home), log=_log(home, name)
+            )
+        _await(home, started)
+    except BaseException:
+        for name in commands:
+            _end(home, name)
+        raise
+
+
+def _await(home: Path, started: Mapping[str, "subprocess.Popen[bytes]"]) -> None:
+    """Returns when Airflow says that its parts are well. Raises EnvironmentFault when one has ended or time is up."""
+    import httpx
+
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline:
+        for name, process in started.items():
+            if process.poll() is not None:
+                raise EnvironmentFault(f"Airflow's {name} ended at its start", hint=f"see {_log(home, name)}")
+        time.sleep(LOOK_EVERY_S)
+        try:
+            health = httpx.get(f"{_books.url(home)}/api/v2/monitor/health", trust_env=False).json()
+        except (httpx.HTTPError, ValueError):
+            continue
+        if all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor")):
+            return
+    raise EnvironmentFault(f"Airflow isn't up after {READY_S} s", hint=f"see {_books.logs(home)}")
+
+
+def _be(home: Path, name: str) -> None:
+    """Turns the calling process into a component of Airflow, on record so that `down` finds it."""
+    _processes.sign(_path(home, name))
+    os.execv(sys.executable, [sys.executable, "-m", "airflow", *COMPONENTS[name]])
+
+
+def _end(home: Path, name: str) -> bool:
+    """Ends a component and everything it has started; False when there was nothing to end."""
+    path = _path(home, name)
+    record = _processes.recorded(path)
+    if found := record is not None and bool(_processes.kin(record)):
+        assert record is not None
+        if _processes.runs(record):
+            _processes.signal_all([record.pid], signal.SIGTERM)
+            # The scheduler would wait for its tasks. Interrupted, they are reported, and tried again when it is back.
+            _processes.signal_all(_processes.groups(record), signal.SIGINT)
+        if not _processes.ended(record, within_s=GRACE_S if _processes.runs(record) else 0):
+            _processes.signal_all(_processes.kin(record), signal.SIGKILL)
+            _processes.ended(record, within_s=GRACE_S)
+    path.unlink(missing_ok=True)
+    return found
+
+
+def _claim(port: int) -> None:
+    """Raises EnvironmentFault when another program has the port."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError as error:
+            hint = f"choose another: CITYLAKE_AIRFLOW_PORT={port + 1} make up"
+            raise EnvironmentFault(f"port {port} is taken or not allowed", hint=hint) from error
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """The environment of Airflow and its tasks. They work in another folder: paths are made absolute."""
+    paths = {"HOME": settings.home, "CATALOG": settings.catalog, "INBOX": settings.inbox}
+    return _books.environment(settings.home) | {f"CITYLAKE_{name}": str(path) for name, path in paths.items()}
+
+
+def _path(home: Path, name: str) -> Path:
+    return _books.folder(home) / f"{name}.pid"
+
+
+def _record(home: Path, name: str) -> _processes.Record | None:
+    return _processes.recorded(_path(home, name))
+
+
+def _log(home: Path, name: str) -> Path:
+    return _books.logs(home) / f"{name}.log"
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One `up` or `down` at a time on one lake."""
+    with (_books.folder(home) / ".service.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LakeError(
+                "another `make up` or `make down` is at work", where=str(home), hint="wait for it"
+            ) from error
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
