@@ -134,15 +134,18 @@ class Plan:
         pieces = [about(fragments.comparable(declared[n].type, declared[n].format), n) for n in columns]
         return engine.key_hash(pieces)
 
+    def candidates(self, columns: tuple[str, ...]) -> str:
+        """SQL: the rows of bronze whose hash of `columns` occurs more than once: those in the view `repeats` (column h)."""
+        sent = [*TECHNICAL, *(f'"_text_{name}" AS "{name}"' for name in self.contract.columns)]
+        keyed = f"{self._key_hash(columns)} IN (SELECT h FROM repeats)"
+        return f"SELECT {', '.join(sent)} FROM ({self._typed('bronze', columns)}) AS t0 WHERE {keyed}"
+
     def repeated(self, bit: int, columns: tuple[str, ...]) -> str:
         """SQL: row ids of every row but the first with the same `columns`, among rows that no other rule rejects.
 
-        Reads the view `repeats` (column h) made of the hashes that occur more than once.
+        Reads the view `candidates`, a table like bronze.
         """
-        sent = [*TECHNICAL, *(f'"_text_{name}" AS "{name}"' for name in self.contract.columns)]
-        keyed = f"{self._key_hash(columns)} IN (SELECT h FROM repeats)"
-        candidates = f"SELECT {', '.join(sent)} FROM ({self._typed('bronze', columns)}) AS t0 WHERE {keyed}"
-        typed = self._typed(f"({candidates}) AS t0", tuple(self.contract.columns))
+        typed = self._typed("candidates", tuple(self.contract.columns))
         wanted = [f't0."{name}" IS NOT NULL' for name in columns]
         if self.row_rules[bit].level == "error":
             wanted += [f"NOT {self._hit(mask)}" for mask in range(self.masks)]
@@ -152,6 +155,11 @@ class Plan:
         judged = self._judged(typed, repeats=False)
         rows = f"SELECT t0.*, {number} FROM ({judged}) AS t0 WHERE {' AND '.join(wanted)}"
         return f"SELECT {', '.join(ROW_ID)}, CAST({1 << self._place(bit)} AS BIGINT) AS bit FROM ({rows}) AS t0 WHERE _n > 1"
+
+    @property
+    def follows(self) -> bool:
+        """Whether a rule compares a row with the one before it: then the slice can't be judged in parts."""
+        return any(rule.check.name == "sequence" for rule in self.row_rules)
 
     def rows(self, *, repeats: bool) -> str:
         """SQL, the pass: row ids, typed columns, `_failed_*`, `_skipped`, and `_text_*` of rejected rows and misfits only.

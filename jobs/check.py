@@ -14,14 +14,15 @@ import pyarrow.parquet as pq
 from expectations.catalog import Standard
 from expectations.plan import Plan
 from expectations.rules import Rule
-from jobs.judge import judged
+from jobs.judge import judged, measured, prepare
 from jobs.load import arriving, bronze_schema
 from jobs.results import Failing, Result
 from jobs.split import Split
+from jobs.tally import Verdict
 from lakehouse.contract import Contract, FileSource
 from lakehouse.deliveries import Delivery
 from lakehouse.engine import embedded as engine
-from lakehouse.errors import SliceRefused, UsageError
+from lakehouse.errors import UsageError
 from lakehouse.formats import Unparsable
 from lakehouse.report.records import Rows
 from lakehouse.settings import Settings
@@ -107,23 +108,21 @@ def _check(
     split = Split(plan, settings.catalog / "standards" / "layers", folder)
     with engine.session(settings.model_copy(update={"home": folder})) as connection:
         engine.read_slice(connection, "bronze", [str(bronze)], deliveries=[file.name], names=[file.name])
-        rows = judged(connection, settings.catalog, plan, split, [done])
-        try:
-            for _ in split.accepted_batches(rows):
-                pass
-            served = True
-        except SliceRefused:
-            served = False
+        prepare(connection, settings.catalog, plan)
+        verdict = Verdict(plan, [done], measured(connection, plan))
+        for _ in split.accepted_batches(judged(connection, plan)):
+            pass
+    tally = split.tally
     return Checked(
         contract,
         file,
         day,
-        Rows(reading.rows_in, split.accepted, split.quarantined, len(reading.unparsable), 0),
-        served,
+        Rows(reading.rows_in, tally.accepted, tally.quarantined, len(reading.unparsable), 0),
+        not verdict.broken(tally),
         tuple(done.undeclared),
         tuple(done.missing),
-        tuple(split.results()),
-        tuple(split.failing),
+        tuple(verdict.results(tally)),
+        tuple(tally.failing),
         tuple(islice(reading.unparsable, _UNPARSABLE_SHOWN)),
         tuple(rule for rule in plan.rules if rule.check.kind == "reference"),
     )

@@ -3,32 +3,28 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-import duckdb
-import pyarrow as pa
+import pyarrow.compute as pc
 
 from expectations.catalog import Catalog
 from expectations.plan import Plan
 from expectations.verify import misfits
 from jobs import results
 from jobs.department import Outcome, each_dataset
-from jobs.judge import judged
-from jobs.split import Split, quarantine_schema, silver_schema
+from jobs.judge import measured, prepare
+from jobs.parts import Pass
+from jobs.slices import cleaned
+from jobs.tally import Tally, Verdict
 from lakehouse.contract import Contract
 from lakehouse.engine import embedded as engine
-from lakehouse.errors import ContractError, SliceRefused
+from lakehouse.errors import ContractError
 from lakehouse.runs import Run, code_version
-from lakehouse.table import Commit
 
 
 def clean(run: Run, catalog: Catalog, department: str) -> None:
-    """Type, check and route the day's slice of each dataset. Does nothing where nothing changed since the last success.
-
-    A slice that breaks a `fail:` rule isn't served: its rows go to quarantine whole and the last good slice stays.
-    """
+    """Type, check and route the day's slice of each dataset. Does nothing where nothing changed since the last success."""
     books = Books.of(run)
     each_dataset(run, catalog, department, lambda contract: _clean(run, catalog, contract, books))
 
@@ -41,6 +37,7 @@ class Arrived:
     name: str
     loaded: int
     unparsable: int
+    bytes: int
     undeclared: tuple[str, ...]
     missing: tuple[str, ...]
     received_at: datetime | None = None
@@ -58,13 +55,12 @@ class Books:
     def of(cls, run: Run) -> "Books":
         arrived: dict[tuple[str, str], dict[str, Arrived]] = {}
         earlier: dict[tuple[str, str], dict[tuple[date, str], int]] = {}
-        for row in run.ops.read("deliveries").filter(pa.compute.field("event") == "loaded").to_pylist():
+        for row in run.ops.read("deliveries").filter(pc.field("event") == "loaded").to_pylist():
             where = (row["department"], row["dataset"])
             if row["day"] == run.day:
                 names = tuple(row["undeclared"] or ()), tuple(row["missing"] or ())
-                found = Arrived(
-                    row["delivery_id"], row["name"], row["loaded"], row["unparsable"], *names, row["received_at"]
-                )
+                counts = row["loaded"], row["unparsable"], row["bytes"] or 0
+                found = Arrived(row["delivery_id"], row["name"], *counts, *names, row["received_at"])
                 arrived.setdefault(where, {})[row["name"]] = found  # a later delivery of the same name takes its place
             elif row["day"] < run.day:
                 earlier.setdefault(where, {})[(row["day"], row["name"])] = row["loaded"]
@@ -98,27 +94,25 @@ def _clean(run: Run, catalog: Catalog, contract: Contract, books: Books) -> Outc
     plan = Plan(contract, catalog.standards, run.day, books.history.get(where, ()), received)
     bronze = run.table("bronze", contract.table)
     with engine.session(run.settings) as connection:
-        deliveries, names = [d.id for d in arrived], sorted({d.name for d in arrived})
+        names = sorted({d.name for d in arrived})
         if files := bronze.files(run.day):
-            engine.read_slice(connection, "bronze", files, deliveries=deliveries, names=names)
+            engine.read_slice(connection, "bronze", files, deliveries=[d.id for d in arrived], names=names)
         else:  # nothing but headers
             connection.register("bronze", bronze.read(day=run.day))
-        split = Split(plan, catalog.layers, run.staging)
-        rows = judged(connection, catalog.path, plan, split, arrived)
-        try:
-            _write(run, plan, split, rows)
-        except SliceRefused:
-            _quarantine_whole(run, plan, split, connection)
-    results.note(run, contract, split.results(), split.failing)
-    _note_fates(run, contract, split, arrived)
+        prepare(connection, catalog.path, plan)
+        verdict = Verdict(plan, arrived, measured(connection, plan))
+        of = Pass(plan, tuple(d.id for d in arrived), tuple(names), run.settings, catalog.layers, run.staging, run.id)
+        tally = cleaned(run, of, verdict, connection, files, size=sum(d.bytes for d in arrived))
+    results.note(run, contract, verdict.results(tally), tally.failing)
+    _note_fates(run, contract, tally, arrived)
     writes = {
         f"{layer}.{contract.table}": run.table(layer, contract.table).version() for layer in ("silver", "quarantine")
     }
     return Outcome(
         "succeeded",
-        rows_in=split.rows + sum(d.unparsable for d in arrived),
-        accepted=split.accepted,
-        quarantined=split.quarantined,
+        rows_in=tally.rows + sum(d.unparsable for d in arrived),
+        accepted=tally.accepted,
+        quarantined=tally.quarantined,
         unparsable=sum(d.unparsable for d in arrived),
         fingerprint=fingerprint,
         reads=json.dumps({f"bronze.{contract.table}": bronze.version()}),
@@ -136,10 +130,10 @@ def _fingerprint(contract: Contract, arrived: tuple[Arrived, ...], catalog: Cata
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]
 
 
-def _note_fates(run: Run, contract: Contract, split: Split, arrived: tuple[Arrived, ...]) -> None:
+def _note_fates(run: Run, contract: Contract, tally: Tally, arrived: tuple[Arrived, ...]) -> None:
     """Where the rows of each delivery went: what came in = accepted + quarantined + unparsable."""
     for delivery in arrived:
-        quarantined = split.quarantined_of(delivery.id)
+        quarantined = tally.quarantined_of[delivery.id]
         run.ops.note(
             "deliveries",
             at=run.now,
@@ -155,33 +149,3 @@ def _note_fates(run: Run, contract: Contract, split: Split, arrived: tuple[Arriv
             accepted=delivery.loaded - quarantined,
             quarantined=quarantined,
         )
-
-
-def _write(run: Run, plan: Plan, split: Split, rows: pa.RecordBatchReader) -> None:
-    """Accepted rows to silver, rejected rows to quarantine. Raises SliceRefused before anything is committed."""
-    contract = plan.contract
-    silver = run.table("silver", contract.table)
-    schema = silver_schema(contract)
-    accepted = split.accepted_batches(rows)
-    if contract.load == "upsert":
-        newest = engine.newest(pa.Table.from_batches(accepted, schema), contract.key, str(contract.order))
-        silver.merge(newest, Commit(run.id), key=contract.key, order=str(contract.order))
-    else:
-        silver.replace_slice(run.day, schema, accepted, Commit(run.id))
-    _write_quarantine(run, contract, split.rejected_batches(), any_rows=split.quarantined > 0)
-
-
-def _write_quarantine(run: Run, contract: Contract, batches: Iterator[pa.RecordBatch], *, any_rows: bool) -> None:
-    quarantine = run.table("quarantine", contract.table)
-    if any_rows or run.day in quarantine.days():
-        quarantine.replace_slice(run.day, quarantine_schema(contract), batches, Commit(run.id))
-
-
-def _quarantine_whole(run: Run, plan: Plan, split: Split, connection: duckdb.DuckDBPyConnection) -> None:
-    contract = plan.contract
-    silver = run.table("silver", contract.table)
-    if contract.load != "upsert" and run.day in silver.days():
-        silver.replace_slice(run.day, silver_schema(contract), iter(()), Commit(run.id))
-    broken = [rule.id for rule in split.broken()]
-    query = engine.everything(connection, "bronze")
-    _write_quarantine(run, contract, split.refused_batches(query, broken), any_rows=True)

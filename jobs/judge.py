@@ -1,31 +1,27 @@
-"""Running a plan over the view `bronze`: the same pass for a night's slice and for a file on somebody's desk."""
+"""Running a plan over the view `bronze`: the same pass for a night's slice, a part of one, and a file on somebody's desk."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+from numpy.typing import NDArray
 
 from expectations.plan import ROW_ID, Plan
-from jobs.split import Header, Split
 from lakehouse.engine import embedded as engine
 
 
-def judged(
-    connection: duckdb.DuckDBPyConnection, catalog: Path, plan: Plan, split: Split, headers: Sequence[Header]
-) -> pa.RecordBatchReader:
-    """Judge headers and table rules at once, and give the rows for `split` to judge. `catalog` is its folder."""
+def prepare(connection: duckdb.DuckDBPyConnection, catalog: Path, plan: Plan) -> None:
+    """Provide the closed lists of codes that the plan looks up. `catalog` is its folder."""
     for standard in set(plan.code_lists.values()):
         listed = catalog / "standards" / str(plan.standards[standard].codes)
         connection.register(f"codes_{standard}", codes(listed, plan.day))
-    split.tables(_measured(connection, plan))
-    split.header(headers)
-    return engine.run(connection, plan.rows(repeats=_has_repeats(connection, plan)))
 
 
 @cache
@@ -40,7 +36,7 @@ def codes(path: Path, day: date) -> pa.Table:
     return table.group_by("code").aggregate([]).select(["code"])
 
 
-def _measured(connection: duckdb.DuckDBPyConnection, plan: Plan) -> dict[int, dict[str, Any]]:
+def measured(connection: duckdb.DuckDBPyConnection, plan: Plan) -> dict[int, dict[str, Any]]:
     """Counts of the table rules by their place in the plan, in one query; a rule that can't be computed is left out."""
     queries = plan.tables()
     try:
@@ -57,19 +53,48 @@ def _alone(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, 
         return []
 
 
-def _has_repeats(connection: duckdb.DuckDBPyConnection, plan: Plan) -> bool:
-    """Fill the view `repeated` with the rows that break a unique rule. Says whether there are any."""
+def judged(connection: duckdb.DuckDBPyConnection, plan: Plan) -> pa.RecordBatchReader:
+    """The slice's rows, typed and judged, as a stream."""
     found: list[pa.Table] = []
     for bit, columns in plan.unique_sets:
-        repeats = engine.repeated_values(engine.run(connection, plan.hashes(columns)))
-        if len(repeats):
-            connection.register("repeats", pa.table({"h": repeats}))
-            found.append(engine.run(connection, plan.repeated(bit, columns)).read_all())
-    if not any(table.num_rows for table in found):
-        return False
+        keys = engine.repeated_values(hashes(connection, plan, columns))
+        if len(keys):
+            connection.register("candidates", candidates(connection, plan, columns, keys))
+            found.append(later(connection, plan, bit, columns))
+    return rows(connection, plan, repeated(found))
+
+
+def hashes(connection: duckdb.DuckDBPyConnection, plan: Plan, columns: tuple[str, ...]) -> NDArray[np.uint64]:
+    """A hash of `columns` per row; equal values have equal hashes."""
+    chunks = [np.asarray(batch.column(0)) for batch in engine.run(connection, plan.hashes(columns))]
+    return np.concatenate(chunks) if chunks else np.empty(0, np.uint64)
+
+
+def candidates(
+    connection: duckdb.DuckDBPyConnection, plan: Plan, columns: tuple[str, ...], keys: NDArray[np.uint64]
+) -> duckdb.DuckDBPyRelation:
+    """The rows of bronze whose hash of `columns` is among `keys`."""
+    connection.register("repeats", pa.table({"h": keys}))
+    return connection.sql(plan.candidates(columns))
+
+
+def later(connection: duckdb.DuckDBPyConnection, plan: Plan, bit: int, columns: tuple[str, ...]) -> pa.Table:
+    """The rows of the view `candidates` that repeat an earlier one: row ids and `bit`."""
+    plain = pa.schema([*((name, pa.string()) for name in ROW_ID[:2]), (ROW_ID[2], pa.int64()), ("bit", pa.int64())])
+    return engine.run(connection, plan.repeated(bit, columns)).read_all().select(plain.names).cast(plain)
+
+
+def repeated(found: Iterable[pa.Table]) -> pa.Table | None:
+    """Row ids and `bits` of all rows found to repeat others; None where there are none."""
+    tables = [table for table in found if table.num_rows]
+    if not tables:
+        return None
     ids = list(ROW_ID)
-    plain = pa.schema([*((name, pa.string()) for name in ids[:2]), (ids[2], pa.int64()), ("bit", pa.int64())])
-    rows = pa.concat_tables([table.select(plain.names).cast(plain) for table in found])
-    bits = rows.group_by(ids).aggregate([("bit", "sum")]).rename_columns([*ids, "bits"])
-    connection.register("repeated", bits)
-    return True
+    return pa.concat_tables(tables).group_by(ids).aggregate([("bit", "sum")]).rename_columns([*ids, "bits"])
+
+
+def rows(connection: duckdb.DuckDBPyConnection, plan: Plan, repeats: pa.Table | None) -> pa.RecordBatchReader:
+    """The rows of the view `bronze`, typed and judged; `repeats` as `repeated` gives it."""
+    if repeats is not None:
+        connection.register("repeated", repeats)
+    return engine.run(connection, plan.rows(repeats=repeats is not None))

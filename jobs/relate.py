@@ -13,7 +13,7 @@ from expectations.rules import Rule, rules
 from jobs import results
 from jobs.department import Outcome
 from jobs.results import Failing, Result
-from jobs.split import MOST_FAILING_KEYS
+from jobs.tally import MOST_FAILING_KEYS
 from lakehouse.contract import Contract
 from lakehouse.engine import embedded as engine
 from lakehouse.errors import LakeError

@@ -236,7 +236,7 @@ class Limits(Record):
 
 
 class Expectation(Record):
-    """One item under `expect:`: the check's name and its arguments."""
+    """One item under `expect:` or `gx:`: the check's name and its arguments."""
 
     check: str
     args: dict[str, Any] = {}
@@ -284,7 +284,9 @@ class Contract(Record):
     point: Point | None = None
     describes: dict[str, dict[str, str]] = {}
     expect: Expectations = Expectations()
+    gx: tuple[Expectation, ...] = ()
     limits: Limits = Limits()
+    engine: Literal["auto", "embedded", "spark"] | None = None
 
     @property
     def name(self) -> str:
@@ -298,8 +300,8 @@ class Contract(Record):
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change when anything declared changes."""
-        return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
+        """16 hexadecimal digits that change when anything declared changes; which engine works isn't part of it."""
+        return hashlib.sha256(self.model_dump_json(by_alias=True, exclude={"engine"}).encode()).hexdigest()[:16]
 
     def sent_name(self, column: str) -> str:
         """The name under which the department sends `column`."""

@@ -4,6 +4,7 @@ import os
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,7 +16,10 @@ ZONE = ZoneInfo("Asia/Shanghai")
 
 
 class Settings(BaseModel):
-    """Where the lake and the catalogue are, and how much of the machine one process may take."""
+    """Where the lake and the catalogue are, how much of the machine one process may take, and which engine cleans.
+
+    With engine `auto`, Spark cleans slices whose deliveries have `spark_above_mb` megabytes or more.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
 
@@ -24,10 +28,13 @@ class Settings(BaseModel):
     inbox: Path
     memory_mb: int = 1024
     threads: int = 2
+    engine: Literal["auto", "embedded", "spark"] = "auto"
+    spark_above_mb: int = 200
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """Settings from `CITYLAKE_HOME`, `_CATALOG`, `_INBOX`, `_MEMORY_MB` and `_THREADS`; an empty one counts as unset."""
+        """Settings from `CITYLAKE_HOME`, `_CATALOG`, `_INBOX`, `_MEMORY_MB`, `_THREADS`, `_ENGINE` and
+        `_SPARK_ABOVE_MB`; an empty one counts as unset."""
         asked = {name: value for name in cls.model_fields if (value := os.environ.get(f"CITYLAKE_{name.upper()}"))}
         home = Path(asked.pop("home", "lake")).absolute()
         catalog = Path(asked.pop("catalog", Path(__file__).parent.parent / "expectations")).absolute()
@@ -36,8 +43,8 @@ class Settings(BaseModel):
         try:
             return cls.model_validate({"home": home, "catalog": catalog, "inbox": inbox, **asked})
         except ValidationError as error:
-            names = ", ".join(f"CITYLAKE_{str(fault['loc'][0]).upper()}" for fault in error.errors())
-            raise EnvironmentFault(f"{names} must be a whole number", hint="correct or unset it") from error
+            said = "; ".join(f"CITYLAKE_{str(f['loc'][0]).upper()}: {f['msg'].lower()}" for f in error.errors())
+            raise EnvironmentFault(said, hint="correct or unset it") from error
 
 
 def clock() -> datetime:

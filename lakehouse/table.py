@@ -5,8 +5,9 @@ Spark's own writes go through `lakehouse.engine.spark`, which asks `claim` first
 """
 
 import fcntl
+import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -17,8 +18,17 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import ColumnProperties, CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake import (
+    ColumnProperties,
+    CommitProperties,
+    DeltaTable,
+    Schema,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
 from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction
 
 from lakehouse.errors import LakeError, WrongEngine
 
@@ -110,6 +120,34 @@ class Table:
         with self._opened() as table:
             predicate = f"_day = '{day.isoformat()}'" if table else None
             self._write(table, schema, batches, commit, mode="overwrite", predicate=predicate, partition_by=["_day"])
+
+    def take_over(self, day: date, schema: pa.Schema, others: Sequence["Table"], commit: Commit) -> None:
+        """Make the rows of `others`, tables written aside with this schema, the only content of `_day = day`, in one commit.
+
+        Their files are moved, not written again: they have to lie on the same file system.
+        """
+        plain = pa.schema([field.with_type(_spelled(field.type)) for field in schema])
+        with self._opened() as table:
+            table = table or DeltaTable.create(
+                str(self.path), plain, partition_by=["_day"], description="engine=embedded", configuration=PROPERTIES
+            )
+            known = {field.name for field in table.schema().fields}
+            if added := [field for field in Schema.from_arrow(plain).fields if field.name not in known]:
+                table.alter.add_columns(added)
+            table.create_write_transaction(
+                [self._moved(other, action) for other in others for action in _added(other)],
+                mode="overwrite",
+                schema=table.schema(),
+                partition_by=["_day"],
+                partition_filters=[("_day", "=", day.isoformat())],
+                commit_properties=commit.properties(),
+            )
+
+    def _moved(self, other: "Table", action: AddAction) -> AddAction:
+        target = self.path / unquote(action.path)
+        target.parent.mkdir(exist_ok=True)
+        os.replace(other.path / unquote(action.path), target)
+        return action
 
     def merge(self, rows: pa.Table, commit: Commit, *, key: tuple[str, ...], order: str) -> None:
         """Upsert `rows` (one per `key`): a row replaces another only when its `order` is newer."""
@@ -203,6 +241,19 @@ class Table:
 
 def _owner(table: DeltaTable) -> Engine:
     return "spark" if table.metadata().description == "engine=spark" else "embedded"
+
+
+def _added(table: Table) -> list[AddAction]:
+    """The files of a table written in one commit."""
+    log = (table.path / "_delta_log" / f"{0:020}.json").read_text("utf-8")
+    adds = [entry["add"] for line in log.splitlines() if "add" in (entry := json.loads(line))]
+    return [
+        AddAction(a["path"], a["size"], a["partitionValues"], a["modificationTime"], True, a["stats"]) for a in adds
+    ]
+
+
+def _spelled(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _writing(sample: pa.RecordBatch | None) -> WriterProperties:

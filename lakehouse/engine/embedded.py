@@ -6,10 +6,11 @@ Text is cast only when it is written as its type is written; DuckDB alone would 
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from functools import reduce
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import ibis
@@ -17,6 +18,7 @@ import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 from ibis.common.exceptions import IbisError
+from numpy.typing import NDArray
 
 from lakehouse.contract import Column
 from lakehouse.instants import alternatives, translated
@@ -27,6 +29,9 @@ ibis.options.sql.fuse_selects = False  # fused, every check would cast its colum
 
 BATCH_ROWS = 122_880
 """Rows of one Arrow batch: DuckDB's row group."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 FAULTS = (duckdb.Error, IbisError)
 """What compiling and running a query may raise."""
@@ -255,6 +260,12 @@ def session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
+def each(settings: Settings, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """The results of `work` for every item, in their order, side by side on this process's threads."""
+    with ThreadPoolExecutor(settings.threads) as pool:
+        yield from pool.map(work, items)
+
+
 def read_slice(
     connection: duckdb.DuckDBPyConnection,
     name: str,
@@ -262,12 +273,18 @@ def read_slice(
     *,
     deliveries: Sequence[str],
     names: Sequence[str],
+    rows: tuple[int, int] | None = None,
 ) -> None:
-    """Make a slice of bronze readable as the view `name`: only rows of `deliveries`, whose ids and file `names` are coded, not copied."""
-    rows = connection.read_parquet(list(files), hive_partitioning=False, union_by_name=True)
+    """Make a slice of bronze readable as the view `name`: only rows of `deliveries`, whose ids and file `names` are coded, not copied.
+
+    `rows`: only those from the first to the last of these source rows.
+    """
+    slice_ = connection.read_parquet(list(files), hive_partitioning=False, union_by_name=True)
     coded = f"CAST(_delivery_id AS {_enumeration(deliveries)}) AS _delivery_id, CAST(_source_file AS {_enumeration(names)}) AS _source_file"
     ours = f"_delivery_id IN ({', '.join(map(_quoted, deliveries))})"
-    connection.register(name, rows.filter(ours).project(f"* REPLACE ({coded})"))
+    if rows is not None:
+        ours += f" AND _source_row BETWEEN {rows[0]} AND {rows[1]}"
+    connection.register(name, slice_.filter(ours).project(f"* REPLACE ({coded})"))
 
 
 def read(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[str], day: date | None = None) -> None:
@@ -288,10 +305,8 @@ def run(connection: duckdb.DuckDBPyConnection, query: str | ir.Table) -> pa.Reco
     return connection.execute(query if isinstance(query, str) else sql(query)).to_arrow_reader(BATCH_ROWS)
 
 
-def repeated_values(hashes: pa.RecordBatchReader) -> np.ndarray:
-    """The values of the stream's one column that occur more than once. Sorting 8 bytes a row beats a hash table of them."""
-    chunks = [np.asarray(batch.column(0)) for batch in hashes]
-    values = np.concatenate(chunks) if chunks else np.empty(0, np.uint64)
+def repeated_values(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The values that occur more than once; sorts in place. Sorting 8 bytes a row beats a hash table of them."""
     values.sort()
     return np.unique(values[1:][values[1:] == values[:-1]])
 

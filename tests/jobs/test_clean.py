@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from jobs import judge
+import lakehouse.table
+from jobs import judge, slices
 from jobs.department import DatasetsFailed
 from tests.jobs.small_city import DAY, STANDARDS, City, text_of
 
@@ -16,6 +17,15 @@ TYPED: dict[str, Any] = {
     "note": {"type": "string"},
     "depth": {"type": "double"},
 }
+
+
+@pytest.fixture(params=["whole", "parts"])
+def city(city: City, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> City:
+    """Every case is judged as one stream and in parts of two rows."""
+    if request.param == "parts":
+        monkeypatch.setattr(slices, "PART_ROWS", 1)
+        monkeypatch.setitem(lakehouse.table._WRITING, "max_row_group_size", 2)
+    return city
 
 
 def closes(city: City, dataset: str, day: date = DAY) -> bool:

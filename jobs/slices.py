@@ -1,0 +1,120 @@
+"""One slice judged and written: in one stream, or in parts side by side where it is large.
+
+A slice that breaks a `fail:` rule isn't served: its rows go to quarantine whole, and the last good slice stays.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import duckdb
+import pyarrow as pa
+
+from expectations.plan import Plan
+from jobs.judge import judged
+from jobs.parts import Each, Judged, Pass, cut, judge_parts
+from jobs.split import Split, quarantine_schema, refused_batches, silver_schema
+from jobs.tally import Tally, Verdict
+from lakehouse.contract import Contract
+from lakehouse.engine import embedded
+from lakehouse.errors import SliceRefused
+from lakehouse.runs import Run
+from lakehouse.table import Commit, Engine, Table
+
+PART_ROWS = 2_000_000
+"""Rows of a part: enough to outweigh what starting one costs, few enough to fill many cores."""
+
+
+def cleaned(
+    run: Run, of: Pass, verdict: Verdict, connection: duckdb.DuckDBPyConnection, files: Sequence[str], *, size: int
+) -> Tally:
+    """Judge the rows of the view `bronze`, which stand in `files`, and write them. `size` is what was delivered, in bytes."""
+    contract, tally = of.plan.contract, Tally()
+    engine = judging_engine(run, contract, size)
+    parts = cut(of, files, PART_ROWS)
+    try:
+        if len(parts) > 1 or (parts and engine == "spark"):
+            tally, done = judge_parts(connection, of, parts, _each(run, engine))
+            _refuse(verdict, tally, of)
+            _take_over(run, contract, tally, done)
+        else:
+            split = Split(of.plan, of.layers, of.folder)
+            tally = split.tally
+            _write(run, contract, split, _served(verdict, of, split, judged(connection, of.plan)))
+    except SliceRefused:
+        _quarantine_whole(run, of.plan, tally, connection, [rule.id for rule in verdict.broken(tally)])
+    return tally
+
+
+def judging_engine(run: Run, contract: Contract, size: int) -> Engine:
+    """The engine that judges a slice of `size` bytes: what contract or settings ask for, by size where they leave it open."""
+    asked = contract.engine or run.settings.engine
+    if asked != "auto":
+        return asked
+    return "spark" if size >= run.settings.spark_above_mb * 1_000_000 else "embedded"
+
+
+def _each(run: Run, engine: Engine) -> Each:
+    if engine == "embedded":
+        return partial(embedded.each, run.settings)
+    from lakehouse.engine import spark  # half a second, and a JVM
+
+    return partial(spark.each, run.settings)
+
+
+def _refuse(verdict: Verdict, tally: Tally, of: Pass) -> None:
+    """Raise SliceRefused where a `fail:` rule is broken."""
+    if broken := verdict.broken(tally):
+        said = ", ".join(rule.id for rule in broken)
+        raise SliceRefused(f"broken: {said}", where=f"{of.plan.contract.name} {of.plan.day}")
+
+
+def _served(verdict: Verdict, of: Pass, split: Split, rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The accepted rows. Raises SliceRefused at their end: what has been written of them isn't committed."""
+    yield from split.accepted_batches(rows)
+    _refuse(verdict, split.tally, of)
+
+
+def _write(run: Run, contract: Contract, split: Split, accepted: Iterator[pa.RecordBatch]) -> None:
+    """The slice as one stream: accepted rows to silver, then rejected rows to quarantine."""
+    silver, schema = run.table("silver", contract.table), silver_schema(contract)
+    if contract.load == "upsert":
+        _merge(run, contract, pa.Table.from_batches(accepted, schema))
+    else:
+        silver.replace_slice(run.day, schema, accepted, Commit(run.id))
+    if quarantine := _quarantine(run, contract, split.tally):
+        quarantine.replace_slice(run.day, quarantine_schema(contract), split.rejected_batches(), Commit(run.id))
+
+
+def _take_over(run: Run, contract: Contract, tally: Tally, parts: Sequence[Judged]) -> None:
+    """The slice from what its parts have written."""
+    accepted = [Table(part.accepted) for part in parts]
+    if contract.load == "upsert":
+        _merge(run, contract, pa.concat_tables([table.read() for table in accepted]))
+    else:
+        run.table("silver", contract.table).take_over(run.day, silver_schema(contract), accepted, Commit(run.id))
+    if quarantine := _quarantine(run, contract, tally):
+        rejected = [Table(part.rejected) for part in parts if part.rejected]
+        quarantine.take_over(run.day, quarantine_schema(contract), rejected, Commit(run.id))
+
+
+def _merge(run: Run, contract: Contract, rows: pa.Table) -> None:
+    order = str(contract.order)
+    newest = embedded.newest(rows, contract.key, order)
+    run.table("silver", contract.table).merge(newest, Commit(run.id), key=contract.key, order=order)
+
+
+def _quarantine(run: Run, contract: Contract, tally: Tally) -> Table | None:
+    """The quarantine table, if the slice has rows for it or has had some."""
+    quarantine = run.table("quarantine", contract.table)
+    return quarantine if tally.quarantined or run.day in quarantine.days() else None
+
+
+def _quarantine_whole(
+    run: Run, plan: Plan, tally: Tally, connection: duckdb.DuckDBPyConnection, broken: list[str]
+) -> None:
+    contract = plan.contract
+    silver = run.table("silver", contract.table)
+    if contract.load != "upsert" and run.day in silver.days():
+        silver.replace_slice(run.day, silver_schema(contract), iter(()), Commit(run.id))
+    rows = refused_batches(plan, tally, embedded.everything(connection, "bronze"), broken)
+    run.table("quarantine", contract.table).replace_slice(run.day, quarantine_schema(contract), rows, Commit(run.id))
