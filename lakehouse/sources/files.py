@@ -3,7 +3,7 @@
 import glob
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,7 +16,14 @@ import structlog
 from fsspec.implementations.local import LocalFileSystem
 
 from lakehouse.contract import Contract, FileSource
-from lakehouse.errors import EnvironmentFault, NotDelivered, SourceRefused, SourceUnavailable
+from lakehouse.errors import (
+    CitylakeError,
+    DeliveryUnreadable,
+    EnvironmentFault,
+    NotDelivered,
+    SourceRefused,
+    SourceUnavailable,
+)
 from lakehouse.settings import Settings
 from lakehouse.sources.received import CHUNK, Ledger, Received, place, shown
 
@@ -39,25 +46,45 @@ class _Drop:
 def fetch(contract: Contract, source: FileSource, day: date, settings: Settings, into: Path) -> Iterator[Received]:
     """The day's files in the order of their names. A file that is still being written is left for the next run.
 
-    Raises NotDelivered when no whole file is there, SourceRefused for a link out of the inbox or an unreadable file.
+    Raises NotDelivered when no whole file is there; after the last file what was wrong with single ones: SourceRefused
+    for a link out of the inbox or an unreadable file, DeliveryUnreadable above the limit.
     """
     drop = _drop(contract, source, day, settings)
     growing: list[str] = []
+    faults: list[CitylakeError] = []
     found = False
     for path in _listed(drop):
-        ledger = Ledger(contract.limits.bytes, source.quote.encode(), drop.where)
-        if received := _copied(drop, path, ledger, into):
+        name = shown(PurePosixPath(path).name)
+        ledger = Ledger(contract.limits.bytes, source.quote.encode(), f"{contract.name} {name}")
+        try:
+            received = _copied(drop, path, ledger, into)
+        except _OF_ONE_FILE as fault:
+            faults.append(fault)
+            continue
+        if received:
             found = True
             yield received
         else:
-            growing.append(shown(PurePosixPath(path).name))
-            _log.warning("still being written, left for the next run", where=drop.where, file=growing[-1])
+            growing.append(name)
+            _log.warning("still being written, left for the next run", where=drop.where, file=name)
+    if faults:
+        raise _joined(faults)
     if not found:
         raise NotDelivered(
             f"still being written: {', '.join(growing)}" if growing else f"nothing delivered for {day}",
             where=drop.where,
             hint="it is looked for again with every run; ask the department if it stays away",
         )
+
+
+_OF_ONE_FILE = (SourceRefused, DeliveryUnreadable, NotDelivered)
+"""Faults that say nothing about the next file, the gravest first."""
+
+
+def _joined(faults: Sequence[CitylakeError]) -> CitylakeError:
+    """One error that says all of them, of the gravest kind."""
+    gravest = min(faults, key=lambda fault: _OF_ONE_FILE.index(type(fault)))
+    return gravest if len(faults) == 1 else type(gravest)("; ".join(map(str, faults)))
 
 
 def _drop(contract: Contract, source: FileSource, day: date, settings: Settings) -> _Drop:
@@ -89,10 +116,14 @@ def _copied(drop: _Drop, path: str, ledger: Ledger, into: Path) -> Received | No
     """The file in `into`, or None if it changed while it was copied."""
     name = PurePosixPath(path).name
     target = place(name, into)
-    with _refusals(drop.where), _stream(drop, path) as stream:
-        before = _look(drop.system, path)
-        ledger.store(iter(lambda: stream.read(CHUNK), b""), target)
-        after = _look(drop.system, path)
+    try:
+        with _refusals(ledger.where), _stream(drop, path) as stream:
+            before = _look(drop.system, path)
+            ledger.store(iter(lambda: stream.read(CHUNK), b""), target)
+            after = _look(drop.system, path)
+    except CitylakeError:
+        target.unlink(missing_ok=True)
+        raise
     if before != after or ledger.size != after[0]:
         target.unlink()
         return None

@@ -8,7 +8,9 @@ import fsspec
 import pytest
 
 from lakehouse.errors import DeliveryUnreadable, EnvironmentFault, LakeError, NotDelivered, SourceRefused
-from lakehouse.sources import Received, files, received
+from lakehouse.settings import Settings
+from lakehouse.sources import Received, fetch, files, received
+from tests.lakehouse.sources.conftest import DAY, contract_of
 
 Fetched = Callable[..., list[Received]]
 
@@ -130,8 +132,26 @@ def test_an_inbox_with_brackets_in_its_name(fetched: Fetched, tmp_path: Path, mo
 
 def test_too_many_bytes(fetched: Fetched, inbox: Path):
     (inbox / "a.csv").write_bytes(bytes(100))
-    with pytest.raises(DeliveryUnreadable, match="100 bytes are more than the allowed 99"):
+    with pytest.raises(DeliveryUnreadable, match=r"d\.t a\.csv: 100 bytes are more than the allowed 99"):
         fetched(limits={"bytes": 99})
+
+
+def test_a_file_that_cannot_be_taken_does_not_stop_the_next(inbox: Path, tmp_path: Path):
+    for name, size in (("a", 100), ("b", 1), ("c", 200), ("e", 1)):
+        (inbox / f"{name}.csv").write_bytes(bytes(size))
+    contract = contract_of(limits={"bytes": 99}, type="file", uri="{inbox}/d/t/{day}/*")
+    settings = Settings(home=tmp_path, catalog=tmp_path, inbox=tmp_path / "inbox")
+    into = tmp_path / "into"
+    into.mkdir()
+
+    came = []
+    with pytest.raises(DeliveryUnreadable, match=r"a\.csv: 100 bytes .*c\.csv: 200 bytes"):
+        came.extend(file.name for file in fetch(contract, DAY, settings, into))
+    assert came == [file.name for file in sorted(into.iterdir())] == ["b.csv", "e.csv"]
+    (inbox / "d.csv").symlink_to("/etc/hostname")
+    with pytest.raises(SourceRefused, match=r"a\.csv: 100 bytes .*'d\.csv' is a link out of the inbox"):
+        came.extend(file.name for file in fetch(contract, DAY, settings, into))
+    assert came == ["b.csv", "e.csv"] * 2
 
 
 def test_landing_that_cannot_be_written(fetched: Fetched, inbox: Path, monkeypatch: pytest.MonkeyPatch):
