@@ -289,7 +289,6 @@ def _valid(kind: type[Kind], content: Any, document: Document, at: Place, mistak
 _SOURCES: dict[str, type[BaseModel]] = {"file": FileSource, "http": HttpSource, "postgres": PostgresSource}
 
 _LATER = {
-    "gx": "expectations run by Great Expectations itself aren't supported yet",
     "keep": "retention per dataset isn't supported yet",
     "engine": "choosing the engine per dataset isn't supported yet",
 }

@@ -167,19 +167,20 @@ def _due(contract: Contract) -> float:
 
 
 def _expectations(old: Contract, new: Contract) -> Iterator[Change]:
-    for level in ("fail", "warn"):
-        before, after = (_by_name(getattr(contract.expect, level)) for contract in (old, new))
+    listed = (
+        ("expect.fail", "the slice isn't served without it", old.expect.fail, new.expect.fail),
+        ("expect.warn", "it scores", old.expect.warn, new.expect.warn),
+        ("gx", "it scores", old.gx, new.gx),
+    )
+    for where, meaning, had, has in listed:
+        before, after = _by_name(had), _by_name(has)
         for name in after.keys() - before.keys():
-            yield Change(
-                "stricter",
-                f"expect.{level}.{name}",
-                "new: " + ("the slice isn't served without it" if level == "fail" else "it scores"),
-            )
+            yield Change("stricter", f"{where}.{name}", f"new: {meaning}")
         for name in before.keys() - after.keys():
-            yield Change("compatible", f"expect.{level}.{name}", "no longer asked for")
+            yield Change("compatible", f"{where}.{name}", "no longer asked for")
         for name in before.keys() & after.keys():
             if before[name] != after[name]:
-                yield Change("stricter", f"expect.{level}.{name}", f"now {dict(after[name].args)}")
+                yield Change("stricter", f"{where}.{name}", f"now {dict(after[name].args)}")
 
 
 def _by_name(items: Sequence[Expectation]) -> Mapping[str, Expectation]:

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from expectations.catalog import Department, Standard, standards_of
 from expectations.checks import REGISTRY, Check
 from expectations.rules import parameters_of
+from expectations.suite.vocabulary import words
 from lakehouse.contract import (
     ROLES,
     Arrival,
@@ -134,6 +135,19 @@ def _checks(meanings: dict[str, Any]) -> Iterator[str]:
             example,
         )
     yield f"\nAlways on: `declared` ({REGISTRY['declared'].indicator}), the columns sent are the columns declared."
+    yield from _gx()
+
+
+def _gx() -> Iterator[str]:
+    yield "\n## Expectations under `gx:`\n"
+    yield "Great Expectations runs these itself on the accepted rows of the day: where no check of ours says it. `name` tells"
+    yield "two of a kind apart; `dimension` (`norm`, `complete`, `accurate`, `consistent`, `timely`) overrules the one listed."
+    yield "`row_condition` is a mapping such as"
+    yield "`{type: comparison, column: {name: status}, operator: ==, parameter: open}`; instants are UTC.\n"
+    yield from _table("expectation", "what it asks", "arguments", "dimension")
+    for word in words().values():
+        arguments = " ".join(f"`{name}`" for name in sorted(word.arguments, key=lambda a: (a not in word.needed, a)))
+        yield _row(f"`{word.name}`", word.said, arguments, word.dimension)
 
 
 _UNWRITTEN = {"declared", "references"}

@@ -1,4 +1,4 @@
-"""What a contract asks for, as a list of rules: each column's keys, the key, and the items under `expect:`."""
+"""What a contract asks for, as a list of rules: each column's keys, the key, and the items under `expect:` and `gx:`."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from expectations.checks import REGISTRY, Check
+from expectations.suite import vocabulary
 from lakehouse.contract import Column, Contract, Expectation
 
 Level = Literal["error", "warn", "fail"]
@@ -25,7 +26,7 @@ class Rule:
 
 
 def rules(contract: Contract) -> tuple[Rule, ...]:
-    """Every rule the contract makes, in the order of the contract: columns, key, expectations."""
+    """Every rule the contract makes, in the order of the contract: columns, key, expectations, those for GX."""
     found = [rule for name, column in contract.columns.items() for rule in _column_rules(contract, name, column)]
     if contract.key:
         found.append(Rule("key.unique", REGISTRY["unique"], contract.key, "error"))
@@ -33,6 +34,7 @@ def rules(contract: Contract) -> tuple[Rule, ...]:
         found.append(Rule("declared.row", REGISTRY["declared"], (), "error"))
     found += [rule_of(item, "fail") for item in contract.expect.fail]
     found += [rule_of(item, "warn") for item in contract.expect.warn]
+    found += [gx_rule_of(item) for item in contract.gx]
     return tuple(found)
 
 
@@ -67,6 +69,21 @@ def rule_of(item: Expectation, level: Level) -> Rule:
             item.args.get("share", 0)
         )  # a contract says how many rows may repeat, a rule how many must not
     return Rule(f"{item.check}({named})" if named else item.check, check, tuple(columns_of(item)), level, share, args)
+
+
+def gx_rule_of(item: Expectation) -> Rule:
+    """The rule of one item under `gx:`; its id is made as that of an item under `expect:`."""
+    columns = vocabulary.columns_of(item)
+    dimension = item.args.get("dimension") or vocabulary.words()[item.check].dimension
+    check = Check(item.check, "gx", dimension, vocabulary.INDICATORS[dimension], _left_to_gx)
+    named = item.args.get("name") or ",".join(columns[:2])
+    args = {name: value for name, value in item.args.items() if name not in ("name", "dimension")}
+    share = float(args.get("mostly", 1.0))
+    return Rule(f"{item.check}({named})" if named else item.check, check, tuple(columns), "warn", share, args)
+
+
+def _left_to_gx() -> None:
+    """Expectations under `gx:` have no expression of ours: Great Expectations runs them in the step `gx`."""
 
 
 def columns_of(item: Expectation) -> list[str]:

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from expectations.checks import REGISTRY, Check
 from expectations.rules import parameters_of
+from expectations.suite.vocabulary import words
 from lakehouse.contract import Contract
 
 _DURATION = {"type": "string", "pattern": r"^\d+\s*[mhdw]$", "examples": ["90m", "2h", "1d"]}
@@ -22,6 +23,7 @@ def json_schema(standards: Iterable[str]) -> dict[str, Any]:
     parts = schema["$defs"]
     schema["required"] = [name for name in schema["required"] if name not in _FROM_THE_PATH]
     parts["Expectation"] = _expectation()
+    schema["properties"]["gx"]["items"] = _gx_expectation()
     parts["Column"]["properties"]["standard"] = {"enum": sorted(standards)}
     parts["Arrival"]["properties"] |= {"by": _CLOCK, "grace": _DURATION}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Citylake contract"}
@@ -40,6 +42,27 @@ def _expectation() -> dict[str, Any]:
         "properties": arguments,
     }
     return {"oneOf": [{"enum": bare}, named]}
+
+
+def _gx_expectation() -> dict[str, Any]:
+    """One item under `gx:`: the name with its arguments, as the installed Great Expectations lists them."""
+    named = {
+        name: {
+            "description": word.said,
+            "type": "object",
+            "additionalProperties": False,
+            "properties": dict(word.accepted),
+            "required": sorted(word.needed),
+        }
+        for name, word in words().items()
+    }
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": False,
+        "properties": named,
+    }
 
 
 def _arguments(check: Check) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from expectations.catalog import Catalog, nearest
 from expectations.checks import REGISTRY
 from expectations.checks.consistent import OPERATORS
-from expectations.rules import columns_of, parameters_of, rule_of
+from expectations.rules import columns_of, gx_rule_of, parameters_of, rule_of
+from expectations.suite import vocabulary
 from lakehouse.contract import Contract, Expectation, duration
 from lakehouse.document import Place, located
 from lakehouse.errors import ContractError
@@ -42,12 +43,18 @@ def misfits(contract: Contract, path: Path) -> Iterator[str]:
             yield f"{located(path, ('columns', name, 'pattern'))}: {fault}"
     for place, item in _items(contract):
         yield from (f"{located(path, (*place, *key))}: {fault}" for key, fault in _misfits(contract, item))
+    for place, item in _gx_items(contract):
+        yield from (f"{located(path, (*place, *key))}: {fault}" for key, fault in vocabulary.misfits(contract, item))
     yield from (f"{located(path, place)}: {fault}" for place, fault in _namesakes(contract))
 
 
 def _items(contract: Contract) -> Iterator[tuple[Place, Expectation]]:
     for level, items in (("fail", contract.expect.fail), ("warn", contract.expect.warn)):
         yield from ((("expect", level, number, item.check), item) for number, item in enumerate(items))
+
+
+def _gx_items(contract: Contract) -> Iterator[tuple[Place, Expectation]]:
+    return ((("gx", number, item.check), item) for number, item in enumerate(contract.gx))
 
 
 def _misfits(contract: Contract, item: Expectation) -> Iterator[tuple[Place, str]]:
@@ -104,11 +111,13 @@ def _unlike(contract: Contract, item: Expectation) -> Iterator[str]:
 def _namesakes(contract: Contract) -> Iterator[tuple[Place, str]]:
     """Items that would go by the same check id."""
     taken: set[str] = set()
-    for place, item in _items(contract):
-        if item.check in REGISTRY and (name := rule_of(item, "warn").id) in taken:
+    named = [(place, rule_of(item, "warn").id) for place, item in _items(contract) if item.check in REGISTRY]
+    fitting = ((place, item) for place, item in _gx_items(contract) if not any(vocabulary.misfits(contract, item)))
+    named += [(place, gx_rule_of(item).id) for place, item in fitting]
+    for place, name in named:
+        if name in taken:
             yield place, f"another check is called '{name}'; give one of them a 'name'"
-        elif item.check in REGISTRY:
-            taken.add(name)
+        taken.add(name)
 
 
 def _loose_ends(contract: Contract, path: Path, catalog: Catalog) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["column", "row", "table", "point", "reference"]
+Kind = Literal["column", "row", "table", "point", "reference", "gx"]
 Dimension = Literal["norm", "complete", "accurate", "consistent", "timely", "accessible"]
 
 
@@ -12,7 +12,8 @@ Dimension = Literal["norm", "complete", "accurate", "consistent", "timely", "acc
 class Check:
     """One word of the vocabulary.
 
-    `kind` says what `function` takes: a column's value; the typed rows; the slice (`Slice`); the placed points; the joined rows.
+    `kind` says what `function` takes: a column's value; the typed rows; the slice (`Slice`); the placed points; the joined
+    rows; nothing where Great Expectations runs it.
     """
 
     name: str

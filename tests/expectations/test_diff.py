@@ -76,6 +76,11 @@ CASES = [
         "expect.fail.row_count",
     ),
     (changed(expect={"fail": [{"row_count": {"min": 1}}]}), "compatible", "expect.warn.clean_text"),
+    (
+        changed(gx=[{"expect_table_row_count_to_equal": {"value": 5}}]),
+        "stricter",
+        "gx.expect_table_row_count_to_equal",
+    ),
     (changed(title="Bridges"), "compatible", "title"),
 ]
 
