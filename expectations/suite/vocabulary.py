@@ -6,6 +6,7 @@ The files are read where the package lies; importing it would take seconds.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -125,7 +126,7 @@ def _plain(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return kept[0] if len(kept) == 1 else {"anyOf": kept}
 
 
-_UNDERSTOOD = frozenset({"type", "enum", "items", "minimum", "maximum"})
+_UNDERSTOOD = frozenset({"type", "enum", "items", "minimum", "maximum", "format"})
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,), "object": (dict,),
 }  # fmt: skip
@@ -145,6 +146,8 @@ def _fits(value: Any, schema: dict[str, Any]) -> bool:
         return True
     if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
         return False
+    if "format" in schema:
+        return _is_instant(value)
     if isinstance(value, list) and isinstance(items := schema.get("items"), dict):
         return all(_fits(each, items) for each in value)
     return (
@@ -152,12 +155,20 @@ def _fits(value: Any, schema: dict[str, Any]) -> bool:
     )
 
 
+def _is_instant(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _wanted(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(_wanted(choice) for choice in schema["anyOf"]))
     if "enum" in schema:
         return " or ".join(schema["enum"])
-    said = _SAID[schema["type"]]
+    said = "a date or instant" if "format" in schema else _SAID[schema["type"]]
     if isinstance(schema.get("items"), dict) and schema["items"].get("type"):
         said += f" of {_wanted(schema['items'])}"
     bounds = [f"{said} {schema[key]}" for key, said in (("minimum", "from"), ("maximum", "to")) if key in schema]

@@ -76,7 +76,7 @@ def test_mistakes_name_file_line_and_key(tmp_path: Path) -> None:
     file.write_text(f"title: air\ngx:\n  - {MEAN}: {{column: pm25, min_value: low}}\n")
     wrong = {MEAN: {"column": "pm25", "min_value": "low", "dimension": "what"}}
     what, low = sorted(contract_misfits(asking(wrong), file))
-    assert low == f"{file}:3: gx.0.{MEAN}.min_value: 'low': a number is expected"
+    assert low == f"{file}:3: gx.0.{MEAN}.min_value: 'low': a number or a date or instant is expected"
     assert "'what': norm or complete" in what
 
 
