@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 
 from expectations.catalog import Catalog
 from jobs.department import Outcome
+from jobs.written import Seen, Silver
 from lakehouse.contract import Contract
 from lakehouse.engine import spark as engine
 from lakehouse.geo.frames import code_of, text_of, with_region
@@ -45,19 +46,19 @@ _DECIMALS = 6  # of a mean position in degrees, 0.1 m: the order in which Spark 
 
 @dataclass(frozen=True)
 class Source:
-    """One dataset's silver slice as files of one version, and its columns of instants and vehicles, if any."""
+    """One dataset's silver slice as the day sees it, and its columns of instants and vehicles, if any."""
 
     contract: Contract
     silver: Table
-    version: int
-    files: tuple[str, ...]
+    rows: Seen
     at: str | None
     vehicle: str | None
 
 
 def geo_index(run: Run, catalog: Catalog) -> Outcome:
     """Index the day's positions. Does nothing, and starts no JVM, where nothing changed since the last success."""
-    sources = [source for contract in catalog.contracts if (source := _source(run, contract))]
+    silver = Silver(run, catalog.contracts)
+    sources = [source for contract in catalog.contracts if (source := _source(run, silver, contract))]
     gold = run.table("gold", "positions")
     if not (sources or run.day in gold.days()):
         return Outcome("unchanged")
@@ -82,7 +83,7 @@ def geo_index(run: Run, catalog: Catalog) -> Outcome:
         rows_in=fixes,
         accepted=fixes,
         fingerprint=fingerprint,
-        reads=json.dumps({f"silver.{source.contract.table}": source.version for source in sources}),
+        reads=json.dumps({f"silver.{source.contract.table}": source.rows.version for source in sources}),
         writes=json.dumps({"gold.positions": version}),
     )
 
@@ -97,7 +98,7 @@ def positions(spark: SparkSession, run: Run, sources: Sequence[Source]) -> DataF
 def _slice(spark: SparkSession, run: Run, source: Source) -> DataFrame:
     at = F.lit(None) if source.at is None else F.unix_seconds(F.col(source.at))
     vehicle = F.lit(None) if source.vehicle is None else F.col(source.vehicle)
-    rows = engine.read(spark, source.silver, source.version)
+    rows = engine.read(spark, source.silver, source.rows.version)
     return rows.where((F.col("_day") == F.lit(run.day)) & F.col("_cell").isNotNull()).select(
         F.floor(at / _HOUR_S).alias("hour"),
         F.when(vehicle.isNotNull(), F.xxhash64(vehicle)).alias("vehicle"),
@@ -135,22 +136,19 @@ def counted(located: DataFrame, names: tuple[str, ...], regions: Regions, run: R
     )
 
 
-def _source(run: Run, contract: Contract) -> Source | None:
-    """The dataset's slice of the day, if it describes positions and has files for the day."""
+def _source(run: Run, silver: Silver, contract: Contract) -> Source | None:
+    """The dataset's slice of the day, if it describes positions and has rows for the day."""
     described = [contract.describes.get(role, {}) for role in _ROLES]
     slots = next((slots for slots in described if "point" in slots), None)
-    silver = run.table("silver", contract.table)
-    version = silver.version() if slots is not None else None
-    if slots is None or version is None:
+    rows = silver.slice(contract) if slots is not None else None
+    if slots is None or rows is None:
         return None
-    by_day = "_day" in silver.open(version).metadata().partition_columns
-    files = tuple(silver.files(run.day if by_day else None, version))
-    return Source(contract, silver, version, files, slots.get("at"), slots.get("vehicle")) if files else None
+    return Source(contract, run.table("silver", contract.table), rows, slots.get("at"), slots.get("vehicle"))
 
 
 def _fingerprint(sources: Sequence[Source], layer: Path) -> str:
-    """Changes with the slices' files, the columns read, the districts (loading them says when they are missing) and the code."""
-    slices = [[source.contract.name, source.at, source.vehicle, *source.files] for source in sources]
+    """Changes with the slices' rows, the columns read, the districts (loading them says when they are missing) and the code."""
+    slices = [[source.contract.name, source.at, source.vehicle, source.rows.state] for source in sources]
     parts = [
         json.dumps(slices),
         hashlib.sha256(layer.read_bytes() if layer.exists() else b"").hexdigest(),

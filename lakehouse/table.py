@@ -181,6 +181,13 @@ class Table:
         filters = [("_day", "=", day.isoformat())] if day else None
         return sorted(unquote(uri) for uri in table.file_uris(file_pruning_predicate=filters))
 
+    def files_by_day(self, version: int | None = None) -> dict[date, list[str]]:
+        """Absolute paths of the Parquet files of every day."""
+        found: dict[date, list[str]] = {}
+        for file in pa.table(self.open(version).get_add_actions(flatten=True)).to_pylist():
+            found.setdefault(file["partition._day"], []).append(str(self.path / unquote(file["path"])))
+        return {day: sorted(files) for day, files in found.items()}
+
     def read(
         self, *, day: date | None = None, version: int | None = None, columns: list[str] | None = None
     ) -> pa.Table:

@@ -131,3 +131,43 @@ def test_an_upserted_dataset_is_judged_by_its_rows_of_the_day(city: City) -> Non
     city.deliver("cases", "id,at,uscc\n1,2026-03-02,A1\n2,2026-03-02,Z9\n")
     night(city)
     assert city.results("cases")["uscc.references"] == ("failed", 2, 1)
+
+
+def cases(city: City) -> None:
+    """Two days of a dataset that is upserted, whose cases name firms."""
+    city.departments("town", "market")
+    city.declare("firms", FIRMS, department="market", load="upsert", key=["uscc"], order="staff")
+    columns = {"id": {"type": "string"}, "uscc": {"type": "string", "references": "market.firms.uscc"}}
+    city.declare("cases", columns)
+    for day, uscc in ((DAY, "A1"), (NEXT, "B2")):
+        city.deliver("firms", f"uscc,name,staff\n{uscc},Ant,5\n", day=day)
+        city.deliver("cases", "id,uscc\n1,A1\n2,B2\n", day=day)
+        for step in ("bring", "clean"):
+            city.step(step, day, "market")
+            city.step(step, day, "town")
+        city.step("relate", day)
+
+
+def test_what_later_days_upserted_is_nothing_to_a_day(city: City) -> None:
+    cases(city)
+    assert city.results("cases")["uscc.references"] == ("failed", 2, 1)
+    assert city.results("cases", day=NEXT)["uscc.references"] == ("passed", 2, 2)
+    city.step("relate", DAY)
+    assert city.last_run("relate", "")["status"] == "unchanged"
+    city.step("relate", DAY, forced=True)  # the firms as that day left them
+    assert city.results("cases")["uscc.references"] == ("failed", 2, 1)
+    city.deliver("firms", "uscc,name,staff\nC3,Cicada,5\n", day=DAY, name="late.csv")
+    city.night(DAY, "market")
+    city.step("relate", DAY)  # what came late was added to all days' rows
+    assert city.results("cases")["uscc.references"] == ("passed", 2, 2)
+
+
+def test_joined_files_are_no_news(city: City) -> None:
+    cases(city)
+    for table in (city.table("silver", "firms", "market"), city.table("silver", "cases")):
+        before, version = table.files(), table.version()
+        table.open().optimize.z_order(["_source_row"])
+        assert (table.version() or 0) > (version or 0) and set(table.files()).isdisjoint(before)
+    for day in (DAY, NEXT):
+        city.step("relate", day)
+        assert city.last_run("relate", "", day=day)["status"] == "unchanged"

@@ -96,7 +96,8 @@ def count(path: Path) -> int:
     return pa.dataset.dataset(table.files()).count_rows() if table.exists() and table.files() else 0
 
 
-def test_a_released_day_again_changes_no_version(city: Path) -> None:
-    before = versions(city)
+def test_a_released_day_again_changes_no_version_and_makes_no_release(city: Path) -> None:
+    before, releases = versions(city), Ops(city).read("releases").num_rows
     night(samples.DAYS[2])
     assert versions(city) == before
+    assert Ops(city).read("releases").num_rows == releases
