@@ -40,6 +40,11 @@ class Delivery:
         return self.event in ("loaded", "cleaned")
 
     @property
+    def opened(self) -> bool:
+        """Whether it could be opened, even if another has taken its place since."""
+        return self.loaded or (self.event == "superseded" and self.rows_in is not None)
+
+    @property
     def reconciled(self) -> bool:
         """Whether every row that came in is accounted for."""
         parts = (self.accepted, self.quarantined, self.unparsable)
@@ -165,7 +170,7 @@ def _arrival(
     arrives = contract.arrives
     due = arrives.due(expected)
     everything = [delivery for deliveries in days.values() for delivery in deliveries]
-    new = [delivery for delivery in everything if delivery.loaded and not delivery.unchanged]
+    new = [delivery for delivery in everything if delivery.opened and not delivery.unchanged]
     came = _what_came(everything)
     received = min((delivery.received or as_of for delivery in new), default=None)
     late = (received or as_of) - due
@@ -204,14 +209,36 @@ def _is_usable(days: Mapping[date, Sequence[Delivery]], broken: set[date]) -> bo
     return None if None in verdicts or not verdicts else False
 
 
+def carried(rows: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    """Which delivery (id) lies under which name after these rows of ops.deliveries, oldest first.
+
+    Only what lies under a name counts: several names may hold one delivery, and what has been replaced has none.
+    """
+    found = set()
+    for row in rows:
+        pair = row["delivery_id"], row["name"]
+        if row["event"] in ("loaded", "refused", "duplicate_of", "restored"):
+            found.add(pair)
+        elif row["event"] == "superseded":
+            found.discard(pair)
+    return found
+
+
 def newest(rows: Iterable[Mapping[str, Any]]) -> Told:
     """The newest word on every delivery from rows of ops.deliveries, oldest first.
 
-    A later stage outranks an earlier one, and the first arrival stays through every later word.
+    A later stage outranks an earlier one, and the first arrival stays through every later word. What was replaced under
+    its name is `superseded`, whatever it was before.
     """
+    rows = list(rows)
+    counting = {delivery for delivery, _ in carried(rows)}
     found: dict[tuple[str, str, date, str], Delivery] = {}
     for row in rows:
         key = (row["department"], row["dataset"], row["day"], row["delivery_id"] or "")
+        if row["event"] in _OF_NAMES:
+            if row["event"] == "superseded" and row["delivery_id"] not in counting and key in found:
+                found[key] = replace(found[key], event="superseded", reason=row["reason"])
+            continue
         counts = (row["rows_in"], row["accepted"], row["quarantined"], row["unparsable"])
         told = Delivery(row["received_at"], row["event"], *counts, row["reason"], row["event"] == "unchanged")
         if before := found.get(key):
@@ -225,7 +252,9 @@ def newest(rows: Iterable[Mapping[str, Any]]) -> Told:
     return books
 
 
-_STAGES = ("missing", "refused", "unchanged", "loaded", "cleaned")
+_STAGES = ("missing", "refused", "unchanged", "loaded", "cleaned", "superseded")
+_OF_NAMES = ("duplicate_of", "restored", "superseded")
+"""Events that say under which names a delivery lies, not what became of its rows."""
 
 
 def _next_expected(contract: Contract, day: date) -> date:

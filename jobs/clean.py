@@ -6,8 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-import pyarrow.compute as pc
-
+from expectations.arrivals import carried
 from expectations.catalog import Catalog
 from expectations.plan import Plan
 from expectations.verify import misfits
@@ -43,6 +42,10 @@ class Arrived:
     received_at: datetime | None = None
 
 
+_TOLD = ["department", "dataset", "day", "delivery_id", "event", "received_at", "name", "bytes", "loaded", "unparsable"]
+_TOLD += ["undeclared", "missing"]
+
+
 @dataclass(frozen=True)
 class Books:
     """What earlier runs wrote: the day's deliveries, the fingerprints of the last successes, and rows per earlier day."""
@@ -55,20 +58,25 @@ class Books:
     def of(cls, run: Run) -> "Books":
         arrived: dict[tuple[str, str], dict[str, Arrived]] = {}
         earlier: dict[tuple[str, str], dict[tuple[date, str], int]] = {}
-        for row in run.ops.read("deliveries").filter(pc.field("event") == "loaded").to_pylist():
-            where = (row["department"], row["dataset"])
+        rows = run.ops.read("deliveries").select(_TOLD).to_pylist()
+        counting = {delivery for delivery, _ in carried(rows)}
+        for row in rows:
+            where, delivery = (row["department"], row["dataset"]), row["delivery_id"]
+            if row["event"] != "loaded" or delivery not in counting:
+                continue
             if row["day"] == run.day:
                 names = tuple(row["undeclared"] or ()), tuple(row["missing"] or ())
                 counts = row["loaded"], row["unparsable"], row["bytes"] or 0
-                found = Arrived(row["delivery_id"], row["name"], *counts, *names, row["received_at"])
-                arrived.setdefault(where, {})[row["name"]] = found  # a later delivery of the same name takes its place
+                arrived.setdefault(where, {})[delivery] = Arrived(
+                    delivery, row["name"], *counts, *names, row["received_at"]
+                )
             elif row["day"] < run.day:
-                earlier.setdefault(where, {})[(row["day"], row["name"])] = row["loaded"]
+                earlier.setdefault(where, {})[(row["day"], delivery)] = row["loaded"]
         done = {}
         for row in run.ops.read("runs", day=run.day).to_pylist():
             if row["step"] == "clean" and row["status"] == "succeeded":
                 done[(row["department"], row["dataset"])] = row["fingerprint"]
-        slices = {where: tuple(names.values()) for where, names in arrived.items()}
+        slices = {where: tuple(deliveries.values()) for where, deliveries in arrived.items()}
         return cls(slices, done, {where: _per_day(files) for where, files in earlier.items()})
 
 

@@ -2,18 +2,20 @@
 
 import csv
 import shutil
-from collections.abc import Mapping
-from datetime import date, datetime
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from pathlib import Path, PurePath
+from typing import Literal
 
 from expectations.catalog import Catalog
 from jobs.department import Outcome, each_dataset
+from jobs.known import Known, replaced
 from jobs.load import load
 from lakehouse.contract import Contract
-from lakehouse.deliveries import Delivery, land, landed
+from lakehouse.deliveries import Delivery, in_order, land, landed
 from lakehouse.errors import CitylakeError, DeliveryUnreadable, NotDelivered, SourceRefused, SourceUnavailable
-from lakehouse.ops import Ops
 from lakehouse.runs import Run
 from lakehouse.sources import fetch
 
@@ -28,75 +30,81 @@ def bring(run: Run, catalog: Catalog, department: str) -> None:
     each_dataset(run, catalog, department, lambda contract: _bring(run, contract, known))
 
 
-class Known:
-    """What the books say about earlier deliveries: ids loaded, ids refused and why, contents seen on earlier days."""
-
-    def __init__(
-        self, loaded: set[str], refused: Mapping[str, str], contents: Mapping[tuple[str, str], set[tuple[date, str]]]
-    ) -> None:
-        self.loaded, self.refused, self.contents = loaded, refused, contents
-
-    @classmethod
-    def of(cls, ops: Ops, day: date) -> "Known":
-        told = ["department", "dataset", "day", "delivery_id", "event", "content_hash", "reason"]
-        rows = ops.read("deliveries").select(told)
-        loaded: set[str] = set()
-        refused: dict[str, str] = {}
-        contents: dict[tuple[str, str], set[tuple[date, str]]] = {}
-        for row in rows.to_pylist():
-            if row["event"] == "loaded":
-                loaded.add(row["delivery_id"])
-                contents.setdefault((row["department"], row["dataset"]), set()).add((row["day"], row["content_hash"]))
-            elif row["event"] == "refused" and row["delivery_id"]:
-                refused[row["delivery_id"]] = row["reason"]
-        return cls(loaded, refused, contents)
-
-    def seen_before(self, contract: Contract, day: date, content_hash: str) -> bool:
-        """Whether the same content was delivered on an earlier day."""
-        earlier = self.contents.get((contract.department, contract.dataset), set())
-        return any(then < day and content == content_hash for then, content in earlier)
-
-
 def _bring(run: Run, contract: Contract, known: Known) -> Outcome:
-    fault = _pull(run, contract)
-    deliveries = landed(run.settings, contract, run.day)
-    news = [_load(run, contract, delivery, known) for delivery in deliveries if delivery.id not in known.loaded]
+    before = {delivery.id: delivery for delivery in landed(run.settings, contract, run.day)}
+    sent, fault = _pull(run, contract, before, known)
+    there = before | {delivery.id: delivery for _, delivery in sent}
+    now = {delivery.id for _, delivery in sent}
+    new = [
+        delivery
+        for delivery in in_order(there.values())
+        if delivery.id not in known.loaded and (delivery.id in now or not known.is_replaced(contract, delivery.id))
+    ]
+    words = {delivery.id: _load(run, contract, delivery, known) for delivery in new}
+    readable = known.loaded | {delivery for delivery, word in words.items() if word == "loaded"}
+    lying = known.carried_of(contract) | {(d.id, d.name) for d in new if words[d.id]}
+    names = {delivery.id: delivery.name for delivery in there.values()}
+    told = list(replaced(lying, _by_name(sent, [d for d in new if d.id in readable]), readable, names))
+    for word in told:
+        _note(run, contract, word.event, delivery_id=word.delivery, name=word.name, reason=word.reason)
     if isinstance(fault, SourceUnavailable | SourceRefused):
         raise fault
-    return Outcome("succeeded" if any(news) else "unchanged")
+    return Outcome("succeeded" if told or any(words.values()) else "unchanged")
 
 
-def _pull(run: Run, contract: Contract) -> CitylakeError | None:
-    """Fetch into a folder of this run's own and land what came. A fault is noted in the books and given back."""
+def _pull(
+    run: Run, contract: Contract, before: Mapping[str, Delivery], known: Known
+) -> tuple[list[tuple[str, Delivery]], CitylakeError | None]:
+    """Fetch into a folder of this run's own and land what came: names as sent, with their deliveries.
+
+    A fault is noted in the books and given back.
+    """
     into = run.staging / contract.table
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True, mode=0o700)
-    etags = {url: tag for delivery in landed(run.settings, contract, run.day) for url, tag in delivery.etags.items()}
+    etags = {url: tag for delivery in before.values() for url, tag in delivery.etags.items()}
+    sent: list[tuple[str, Delivery]] = []
     try:
         for received in fetch(contract, run.day, run.settings, into, etags):
             if not received.unchanged:
-                land(run.settings, contract, run.day, received, _received_at(run, contract, received.name))
+                at = _received_at(run, contract, received.name)
+                sent.append((received.name, land(run.settings, contract, run.day, received, at)))
     except (NotDelivered, SourceUnavailable, SourceRefused, DeliveryUnreadable) as error:
-        if not (isinstance(error, NotDelivered) and landed(run.settings, contract, run.day)):
-            event = "refused" if isinstance(error, DeliveryUnreadable) else "missing"
+        event = "refused" if isinstance(error, DeliveryUnreadable) else "missing"
+        word, place = (event, str(error)), (contract.department, contract.dataset)
+        if known.said.get(place) != word and not (isinstance(error, NotDelivered) and (before or sent)):
             _note(run, contract, event, reason=str(error))
-        return error
+        return sent, error
     finally:
         shutil.rmtree(into, ignore_errors=True)
-    return None
+    return sent, None
 
 
-def _load(run: Run, contract: Contract, delivery: Delivery, known: Known) -> bool:
-    """Load one delivery. Whether the books learn anything new: what was refused is tried again with every run, for the
+def _by_name(sent: Iterable[tuple[str, Delivery]], loaded: Sequence[Delivery]) -> dict[str, set[str]]:
+    """Name -> ids of what came under it last: now, else (landed by a run that was cut off, or refused so far) what was
+    received last."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for name, delivery in sent:
+        found[name].add(delivery.id)
+    left = [delivery for delivery in loaded if delivery.name not in found]
+    last = {delivery.name: delivery.received_at for delivery in left}  # in the order they were received
+    for delivery in left:
+        if delivery.received_at == last[delivery.name]:
+            found[delivery.name].add(delivery.id)
+    return found
+
+
+def _load(run: Run, contract: Contract, delivery: Delivery, known: Known) -> Literal["loaded", "refused"] | None:
+    """Load one delivery and say what the books learn by it: what was refused is tried again with every run, for the
     contract may have been mended, but said once."""
     try:
         done = load(run, contract, delivery)
     except DeliveryUnreadable as error:
         reason = str(error)
         if known.refused.get(delivery.id) == reason:
-            return False
+            return None
         _note(run, contract, "refused", delivery, reason=reason)
-        return True
+        return "refused"
     counts = {
         "rows_in": done.rows_in,
         "loaded": done.loaded,
@@ -106,7 +114,7 @@ def _load(run: Run, contract: Contract, delivery: Delivery, known: Known) -> boo
     _note(run, contract, "loaded", delivery, **counts, undeclared=done.undeclared, missing=done.missing)
     if known.seen_before(contract, delivery.day, done.content_hash):
         _note(run, contract, "unchanged", delivery, **counts, reason="the same content was delivered on an earlier day")
-    return True
+    return "loaded"
 
 
 def _note(run: Run, contract: Contract, event: str, delivery: Delivery | None = None, **more: object) -> None:

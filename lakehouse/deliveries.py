@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -77,9 +78,14 @@ def land(settings: Settings, contract: Contract, day: date, received: Received, 
 
 
 def landed(settings: Settings, contract: Contract, day: date) -> list[Delivery]:
-    """The deliveries of one dataset and day, in the order they were received, then of their names."""
+    """The deliveries of one dataset and day, as `in_order`."""
     folders = landing(settings, contract, day).glob(f"*/{MANIFEST}")
-    return sorted((_read(manifest.parent) for manifest in folders), key=lambda d: (d.received_at, d.name, d.id))
+    return in_order(_read(manifest.parent) for manifest in folders)
+
+
+def in_order(deliveries: Iterable[Delivery]) -> list[Delivery]:
+    """In the order they were received, then of their names."""
+    return sorted(deliveries, key=lambda d: (d.received_at, d.name, d.id))
 
 
 def _plain(delivery: Delivery) -> dict[str, Any]:

@@ -129,15 +129,27 @@ def scorecard(
 def ledger(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One record per delivery from rows of ops.deliveries (oldest first): its newest event with everything known of it.
 
-    A dataset and day from which nothing came has one record without a name.
+    Another name under which the same bytes lie has a record of its own (`duplicate_of`). A dataset and day from which
+    nothing came has one record without a name.
     """
+    from expectations.arrivals import carried
+
+    rows = list(rows)
+    lying = carried(rows)
+    counting = {delivery for delivery, _ in lying}
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
-        key = (row["day"], row["department"], row["dataset"], row["delivery_id"] or "")
+        pair = row["delivery_id"], row["name"]
+        if row["event"] == "superseded" and row["delivery_id"] in counting:
+            continue  # it lies under another name
+        again = row["name"] if row["event"] == "duplicate_of" else ""
+        if again and pair not in lying:
+            continue
+        key = (row["day"], row["department"], row["dataset"], row["delivery_id"] or "", again)
         known = {name: value for name, value in row.items() if value is not None}
         found[key] = {**found.get(key, dict.fromkeys(row)), **known}
     came = {key[:3] for key in found if key[3]}
-    kept = [key for key in found if key[3] or key[:3] not in came]
+    kept = [key for key in found if key[3] or key[:3] not in came or found[key]["event"] == "refused"]
     return [
         {
             "day": row["day"],

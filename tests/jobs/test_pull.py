@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from expectations.arrivals import newest
 from jobs.department import DatasetsFailed
 from tests.jobs.small_city import DAY, TOWN, City
 
@@ -55,6 +56,8 @@ def test_nothing_delivered_is_missing_not_failed(town: City) -> None:
     assert (row["event"], row["delivery_id"]) == ("missing", None)
     assert "nothing delivered for 2026-03-02" in row["reason"]
     assert town.last_run("bring", "things")["status"] == "unchanged"
+    bring(town)
+    assert events(town) == ["missing"]
     town.step("clean", DAY, TOWN)
     assert town.last_run("clean", "things")["status"] == "unchanged"
 
@@ -67,11 +70,101 @@ def test_a_delivery_loads_once_however_often_it_is_looked_for(town: City) -> Non
     assert town.table("bronze", "things").version() == 0
 
 
-def test_the_same_bytes_under_another_name_load_once(town: City) -> None:
+def told(city: City, *, day: date = DAY) -> list[tuple[str, str]]:
+    return [(row["event"], row["name"]) for row in city.book("deliveries", "things", day=day) if row["name"]]
+
+
+def test_the_same_bytes_under_another_name_load_once_and_are_named(town: City) -> None:
     town.deliver("things", "id,n\na,1\n", name="1.csv")
     town.deliver("things", "id,n\na,1\n", name="2.csv")
-    bring(town)
-    assert town.rows("bronze", "things", ["id"]) == ["a"]
+    for _ in range(3):
+        town.night()
+    assert town.rows("bronze", "things", ["id"]) == town.silver("things", "id") == ["a"]
+    assert told(town) == [("loaded", "1.csv"), ("duplicate_of", "2.csv")]
+    (_, duplicate, _) = town.book("deliveries", "things")
+    assert duplicate["reason"] == "the same bytes as '1.csv'"
+
+
+def test_the_last_content_sent_under_a_name_counts(town: City) -> None:
+    one, other = "id,n\na,1\nb,x\n", "id,n\na,2\nb,2\nc\n"
+    seen = []
+    for text in (one, one, other, one, one, other):
+        town.deliver("things", text)
+        town.night()
+        town.night()
+        seen.append(town.silver("things", "n"))
+    assert seen == [[1, None], [1, None], [2, 2], [1, None], [1, None], [2, 2]]
+    events = ["loaded", "loaded", "superseded", "restored", "superseded", "restored", "superseded"]
+    assert [event for event, _ in told(town)] == events
+    assert len(town.rows("bronze", "things", ["id"])) == 4
+    (day,) = newest(town.book("deliveries")).values()
+    counting = [delivery for delivery in day[DAY] if delivery.loaded]
+    assert [(d.rows_in, d.accepted, d.quarantined, d.unparsable) for d in counting] == [(3, 2, 0, 1)]
+    assert counting[0].reconciled
+
+
+def test_content_that_lies_under_another_name_still_counts(town: City) -> None:
+    town.deliver("things", "id,n\na,1\n", name="1.csv")
+    town.deliver("things", "id,n\na,1\n", name="2.csv")
+    town.night()
+    town.deliver("things", "id,n\nb,1\n", name="1.csv")
+    town.night()
+    assert sorted(town.silver("things", "id")) == ["a", "b"]
+    town.deliver("things", "id,n\nc,1\n", name="2.csv")
+    for _ in range(2):
+        town.night()
+        assert sorted(town.silver("things", "id")) == ["b", "c"]
+    assert told(town)[2:] == [
+        ("loaded", "1.csv"),
+        ("superseded", "1.csv"),
+        ("loaded", "2.csv"),
+        ("superseded", "2.csv"),
+    ]
+
+
+def test_two_files_that_change_names_change_nothing(town: City) -> None:
+    one, other = "id,n\na,1\n", "id,n\nb,1\n"
+    for first, second in ((one, other), (other, one), (other, one)):
+        town.deliver("things", first, name="1.csv")
+        town.deliver("things", second, name="2.csv")
+        town.night()
+        assert sorted(town.silver("things", "id")) == ["a", "b"]
+    assert town.table("silver", "things").version() == 0
+
+
+def test_files_of_one_name_from_two_folders_are_two_deliveries(city: City) -> None:
+    city.declare("things", COLUMNS, source={"uri": "{inbox}/things/{day}/*/*.csv"})
+    for folder in ("north", "south"):
+        (city.inbox / "things" / DAY.isoformat() / folder).mkdir(parents=True)
+        city.deliver("things", f"id,n\n{folder},1\n", name=f"{folder}/part.csv")
+    for _ in range(2):
+        city.night()
+        assert sorted(city.silver("things", "id")) == ["north", "south"]
+    assert told(city) == [("loaded", "part.csv")] * 2
+
+
+def test_what_cannot_be_read_replaces_nothing_until_it_is_mended(town: City) -> None:
+    good, bad = "id,n\na,1\n", "colour\nred\n"
+    for text in (good, bad, bad):
+        town.deliver("things", text)
+        town.night()
+        assert town.silver("things", "id") == ["a"]
+    assert [event for event, _ in told(town)] == ["loaded", "refused"]
+    town.declare("things", {**COLUMNS, "colour": {"type": "string"}})
+    town.night()
+    assert town.silver("things", "colour") == ["red"]
+    assert [event for event, _ in told(town)] == ["loaded", "refused", "loaded", "superseded"]
+
+
+def test_a_refused_file_that_was_replaced_is_left_alone(town: City) -> None:
+    for text in ("id;n\nb;1\n", "id,n\na,1\n"):
+        town.deliver("things", text)
+        town.night()
+    town.declare("things", COLUMNS, source={"delimiter": ";"})  # the first could be read now
+    for _ in range(2):
+        town.night()
+        assert town.silver("things", "id") == ["a"]
+    assert [event for event, _ in told(town)] == ["refused", "loaded", "superseded"]
 
 
 def test_the_same_content_on_another_day_is_an_arrival_without_a_change(town: City) -> None:

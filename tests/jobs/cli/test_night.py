@@ -51,6 +51,22 @@ def test_the_books_say_what_arrived_and_what_did_not(catalog: Path, deliver: Del
     assert told("deliveries", "--dataset", "parks.trees", "--day", NEXT) == []
 
 
+def test_the_books_say_what_was_replaced_or_came_twice(catalog: Path, deliver: Deliver, told: Told) -> None:
+    def events() -> list[tuple[str, str, int | None]]:
+        found = told("deliveries", "--day", DAY, "--dataset", "works.bridges")
+        return sorted((row["name"], row["event"], row["accepted"]) for row in found)
+
+    deliver("works/bridges", DAY, HEADER + GOOD)
+    backfill()
+    path = deliver("works/bridges", DAY, HEADER + GOOD + BAD)
+    path.with_name("again.csv").write_text(path.read_text("utf-8"), "utf-8")
+    backfill()
+    assert events() == [
+        ("again.csv", "cleaned", 1), ("bridges.csv", "duplicate_of", None), ("bridges.csv", "superseded", 1),
+    ]  # fmt: skip
+    assert told("status", "--night", DAY)["rows"]["received"] == 2
+
+
 def test_tables_have_rows_versions_and_engines(catalog: Path, deliver: Deliver, told: Told) -> None:
     assert told("tables") == []
     deliver("works/bridges", DAY, HEADER + GOOD + BAD)

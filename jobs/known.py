@@ -1,0 +1,96 @@
+"""What the books know of earlier deliveries, and which contents count after what has come now."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from expectations.arrivals import carried
+from lakehouse.contract import Contract
+from lakehouse.ops import Ops
+
+Place = tuple[str, str]
+"""Department and dataset."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """Earlier words of the books.
+
+    `loaded`: ids of all deliveries in bronze. `refused`: ids and why. `contents`: what was delivered on which day.
+    `carried`: of the day, which delivery (id) lies under which name. `said`: the day's last event and reason of a dataset
+    from which nothing came.
+    """
+
+    loaded: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+    contents: dict[Place, set[tuple[date, str]]] = field(default_factory=lambda: defaultdict(set))
+    carried: dict[Place, set[tuple[str, str]]] = field(default_factory=dict)
+    said: dict[Place, tuple[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, ops: Ops, day: date) -> "Known":
+        told = ["department", "dataset", "day", "delivery_id", "name", "event", "content_hash", "reason"]
+        rows = ops.read("deliveries").select(told).to_pylist()
+        known = cls()
+        of_day = defaultdict(list)
+        for row in rows:
+            place, name = (row["department"], row["dataset"]), row["delivery_id"]
+            if row["event"] == "loaded":
+                known.loaded.add(name)
+                known.contents[place].add((row["day"], row["content_hash"]))
+            elif row["event"] == "refused" and name:
+                known.refused[name] = row["reason"]
+            if row["day"] == day:
+                of_day[place].append(row)
+                if not name:
+                    known.said[place] = row["event"], row["reason"]
+        known.carried.update({place: carried(rows) for place, rows in of_day.items()})
+        return known
+
+    def seen_before(self, contract: Contract, day: date, content_hash: str) -> bool:
+        """Whether the same content was delivered on an earlier day."""
+        earlier = self.contents.get((contract.department, contract.dataset), set())
+        return any(then < day and content == content_hash for then, content in earlier)
+
+    def carried_of(self, contract: Contract) -> frozenset[tuple[str, str]]:
+        """The dataset's deliveries of the day (id) and the names they lie under."""
+        return frozenset(self.carried.get((contract.department, contract.dataset), ()))
+
+    def is_replaced(self, contract: Contract, delivery: str) -> bool:
+        """Whether the delivery (id) came to be known and something else lies under its name by now."""
+        here = {known for known, _ in self.carried_of(contract)}
+        return delivery in self.loaded | self.refused.keys() and delivery not in here
+
+
+@dataclass(frozen=True)
+class Word:
+    """One more word of the books on a delivery: `duplicate_of`, `restored` or `superseded`, under a name."""
+
+    event: str
+    delivery: str
+    name: str
+    reason: str
+
+
+def replaced(
+    before: Iterable[tuple[str, str]], sent: Mapping[str, set[str]], readable: set[str], names: Mapping[str, str]
+) -> Iterator[Word]:
+    """What to say when `sent` (name -> ids of the deliveries) comes where (id, name) lay `before`.
+
+    The last content sent under a name counts, if it can be read; the one before is superseded, unless it lies under
+    another name too. Content seen before counts again when it is sent again. `names`: by id, the name a delivery has in
+    landing.
+    """
+    lying = set(before)
+    counting = {delivery for delivery, _ in lying}
+    for name, deliveries in sent.items():
+        new = deliveries & readable
+        there = {delivery for delivery, other in lying if other == name}
+        for delivery in sorted(new - there):
+            if delivery in counting:
+                yield Word("duplicate_of", delivery, name, f"the same bytes as '{names[delivery]}'")
+            else:
+                yield Word("restored", delivery, name, "sent before, replaced, and sent again")
+        for delivery in sorted(there - deliveries) if new else ():
+            yield Word("superseded", delivery, name, f"'{name}' was sent again with other content")
