@@ -76,8 +76,28 @@ def generate(path: Path, rows: int) -> None:
             pa.csv.write_csv(table, file, options)
 
 
+def town(folder: Path, rows: int) -> Path:
+    """A lake with one contract and its delivery of so many rows, made unless it is there; returns the delivered file."""
+    inbox = folder / "lake/inbox/transport/gps" / DAY
+    source = inbox / f"gps-{rows}.csv"
+    if not source.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        inbox.mkdir(parents=True)
+        generate(source, rows)
+        contracts = folder / "catalog/contracts/transport"
+        contracts.mkdir(parents=True)
+        (contracts / "gps.yml").write_text(CONTRACT)
+        (folder / "catalog/departments.yml").write_text("departments:\n  - {id: transport, zh: 交通, en: Transport}\n")
+        shutil.copytree(ROOT / "expectations/standards", folder / "catalog/standards")
+    return source
+
+
 def ours(folder: Path, step: str) -> None:
-    os.environ |= {"CITYLAKE_HOME": str(folder / "lake"), "CITYLAKE_CATALOG": str(folder / "catalog")}
+    os.environ |= {
+        "CITYLAKE_HOME": str(folder / "lake"),
+        "CITYLAKE_CATALOG": str(folder / "catalog"),
+        "CITYLAKE_ENGINE": "embedded",
+    }
     from datetime import date
 
     import jobs.clean
@@ -155,10 +175,10 @@ def peer(folder: Path, step: str) -> None:
     print(time.monotonic() - started)
 
 
-def timed(folder: Path, who: str, step: str) -> tuple[float, float]:
+def timed(module: str, folder: Path, who: str, step: str) -> tuple[float, float]:
     """Seconds of the work itself, without starting Python, and peak summed PSS (MB) of the process tree."""
     child = psutil.Popen(
-        [sys.executable, "-m", "benchmarks.gps_night", "--folder", str(folder), "--only", who, step],
+        [sys.executable, "-m", module, "--folder", str(folder), "--only", who, step],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -198,19 +218,7 @@ def main() -> None:
     if asked.only:
         {"ours": ours, "peer": peer}[asked.only[0]](asked.folder, asked.only[1])
         return
-    inbox = asked.folder / "lake/inbox/transport/gps" / DAY
-    source = inbox / f"gps-{asked.rows}.csv"
-    if not source.exists():
-        shutil.rmtree(asked.folder, ignore_errors=True)
-        inbox.mkdir(parents=True)
-        generate(source, asked.rows)
-        contracts = asked.folder / "catalog/contracts/transport"
-        contracts.mkdir(parents=True)
-        (contracts / "gps.yml").write_text(CONTRACT)
-        (asked.folder / "catalog/departments.yml").write_text(
-            "departments:\n  - {id: transport, zh: 交通, en: Transport}\n"
-        )
-        shutil.copytree(ROOT / "expectations/standards", asked.folder / "catalog/standards")
+    source = town(asked.folder, asked.rows)
     print(
         f"{asked.rows:,} rows, {source.stat().st_size / 1e6:.0f} MB; medians of {asked.rounds} rounds in turns",
         flush=True,
@@ -222,7 +230,7 @@ def main() -> None:
                 if who == "ours":
                     shutil.rmtree(asked.folder / "lake" / layer, ignore_errors=True)
             for step in ("bring", "clean"):
-                found.setdefault((who, step), []).append(timed(asked.folder, who, step))
+                found.setdefault((who, step), []).append(timed("benchmarks.gps_night", asked.folder, who, step))
                 print(f"  {who} {step}: {found[who, step][-1][0]:.1f} s, {found[who, step][-1][1]:.0f} MB", flush=True)
     mine, theirs = facts(asked.folder / "lake/silver/transport__gps"), facts(asked.folder / "peer/silver")
     print("outputs equal:", mine == theirs, mine, theirs)
