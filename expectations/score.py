@@ -16,6 +16,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, get_args
 from pydantic import Field, model_validator
 
 from lakehouse.contract import Record
+from lakehouse.report.records import published
 
 Pillar = Literal["access", "timeliness", "quality", "security", "closure"]
 Dimension = Literal["norm", "complete", "accurate", "consistent", "timely", "accessible"]
@@ -156,7 +157,7 @@ class Weights(Record):
 
     def level(self, score: float | None) -> Level | None:
         """The level of a score (0 to 100), judged as published, with one decimal; None without a score."""
-        return None if score is None else next(step for step in self.levels.steps if round(score, 1) >= step.from_)
+        return None if score is None else next(step for step in self.levels.steps if published(score) >= step.from_)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from lakehouse.report.records import (
     Rows,
     Standing,
     Text,
+    published,
 )
 
 WORST = 2
@@ -189,8 +190,8 @@ def _kind(arrival: Arrival) -> MarkKind:
 def _ranks(assessment: Assessment, departments: Iterable[Department]) -> dict[str, int]:
     """Ranks by the score as published, with one decimal; equals share a rank, a department without a score has none."""
     scores = {d.id: assessment.scores[d.id, "", "overall"].score for d in departments}
-    published = {name: round(score, 1) for name, score in scores.items() if score is not None}
-    return {name: 1 + sum(other > score for other in published.values()) for name, score in published.items()}
+    shown = {name: published(score) for name, score in scores.items() if score is not None}
+    return {name: 1 + sum(other > score for other in shown.values()) for name, score in shown.items()}
 
 
 def _trends(assessment: Assessment, books: Books) -> Mapping[str, tuple[Point, ...]]:

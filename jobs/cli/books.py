@@ -211,7 +211,16 @@ def _city_card(page: Mapping[str, Any]) -> None:
         score, first = standing["grade"]["score"], standing["first"] or {}
         name = f"{standing['name']['zh']} {standing['id']}"
         cells = [_score_of(standing["cells"], part) for part in parts]
-        rows.append((standing["rank"], name, score, _bar(score), *cells, first.get("check") or first.get("pillar")))
+        rows.append(
+            (
+                standing["rank"],
+                name,
+                screen.points(score),
+                _bar(score),
+                *cells,
+                first.get("check") or first.get("pillar"),
+            )
+        )
     screen.table(["rank#", "department", "score#", "", *(f"{part}#" for part in parts), "first to put right"], rows)
 
 
@@ -223,7 +232,7 @@ def _department_card(page: Mapping[str, Any]) -> None:
         (
             d["id"],
             d["usable"],
-            d["grade"]["score"],
+            screen.points(d["grade"]["score"]),
             _bar(d["grade"]["score"]),
             d["rows"]["received"],
             d["rows"]["quarantined"],
@@ -248,16 +257,18 @@ def _department_card(page: Mapping[str, Any]) -> None:
 
 def _head(title: str, page: Mapping[str, Any]) -> None:
     edition, grade = page["edition"], page["grade"]
-    score = "no score" if grade["score"] is None else f"{grade['score']:.1f}"
+    score = "no score" if grade["score"] is None else screen.points(grade["score"])
     screen.line(f"{title} · {edition['day']} release {edition['revision']} · {score}", "bold")
     if grade["score"] is not None:
         assessed = f"{100 * grade['coverage']:.0f} % of the points are assessed"
-        screen.line(f"sure to be between {grade['floor']:.1f} and {grade['ceiling']:.1f}: {assessed}")
+        screen.line(
+            f"sure to be between {screen.points(grade['floor'])} and {screen.points(grade['ceiling'])}: {assessed}"
+        )
     screen.line()
 
 
-def _score_of(cells: list[Mapping[str, Any]], part: str) -> float | None:
-    return next((cell["grade"]["score"] for cell in cells if cell["id"] == part), None)
+def _score_of(cells: list[Mapping[str, Any]], part: str) -> str:
+    return screen.points(next((cell["grade"]["score"] for cell in cells if cell["id"] == part), None))
 
 
 def _bar(score: float | None) -> str:

@@ -221,15 +221,15 @@ def _night_screen(night: "Night", pages: str) -> None:
     columns = ["department", "came#", "rows in#", "accepted#", "quarantined#", "unparsable#", "score#"]
     shown = [
         (f"{d.department.zh} {d.department.id}", f"{d.delivered}/{d.datasets}", d.rows.received, d.rows.accepted,
-         d.rows.quarantined, d.rows.unparsable, d.score)
+         d.rows.quarantined, d.rows.unparsable, screen.points(d.score))
         for d in night.departments
     ]  # fmt: skip
     came = f"{sum(d.delivered for d in night.departments)}/{sum(d.datasets for d in night.departments)}"
-    total = ("all", came, rows.received, rows.accepted, rows.quarantined, rows.unparsable, night.score)
+    total = ("all", came, rows.received, rows.accepted, rows.quarantined, rows.unparsable, screen.points(night.score))
     screen.table(columns, [*shown, total])
     screen.line()
     screen.line(screen.equation(rows))
-    worst = [f"{d.department.zh} {d.score:.1f}" for d in night.worst(_WORST) if d.score is not None]
+    worst = [f"{d.department.zh} {screen.points(d.score)}" for d in night.worst(_WORST) if d.score is not None]
     screen.line(f"lowest scores  {' · '.join(worst) or 'no scores yet'}")
     stages = [f"{step} {seconds:.1f}" for step, seconds in night.seconds.items()]
     screen.line(f"seconds        {' · '.join(stages) or 'nothing has run'}")

@@ -84,6 +84,13 @@ def cell(value: object) -> str:
             return str(value)
 
 
+def points(score: float | None) -> str:
+    """A score as the pages show it."""
+    from lakehouse.report.records import published
+
+    return "-" if score is None else f"{published(score):.1f}"
+
+
 def local(instant: datetime) -> str:
     """An instant on the city's wall clock."""
     from lakehouse.settings import ZONE

@@ -8,6 +8,12 @@ from datetime import date, datetime
 from typing import Literal
 
 
+def published(score: float, digits: int = 1) -> float:
+    """Points as everybody sees them; a score a little short of 100 is never shown as 100: something is still to be mended."""
+    shown = round(score, digits)
+    return 100 - 10**-digits if shown >= 100 > score else shown
+
+
 @dataclass(frozen=True)
 class Text:
     """The same words in Chinese and English."""

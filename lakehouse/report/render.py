@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from lakehouse.report.records import CityPage, DepartmentPage
+from lakehouse.report.records import CityPage, DepartmentPage, published
 from lakehouse.settings import ZONE
 
 _FOLDER = Path(__file__).parent
@@ -67,11 +67,7 @@ def _digest(text: str) -> str:
 
 
 def _points(score: float | None, digits: int = 1) -> str:
-    """Points to so many digits; a score a little short of 100 is never shown as 100: something is still to be mended."""
-    if score is None:
-        return NO_SCORE
-    shown = round(score, digits)
-    return f"{100 - 10**-digits if shown >= 100 > score else shown:.{digits}f}"
+    return NO_SCORE if score is None else f"{published(score, digits):.{digits}f}"
 
 
 def _gain(points: float) -> str:

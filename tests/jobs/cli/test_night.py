@@ -1,12 +1,14 @@
 """Running days and looking at them: `run`, `backfill`, `status`, `deliveries`, `tables`, `scorecard`, `quarantine`."""
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs.cli import call
+from lakehouse.ops import Ops
 from tests.jobs.cli.conftest import BRIDGES, HEADER
 
 Deliver = Callable[[str, str, str], Path]
@@ -39,6 +41,20 @@ def test_a_day_runs_from_the_inbox_to_its_pages(
     assert {"bring", "clean", "release", "score"} <= night["seconds"].keys()
     assert call(["status", "--night", DAY]) == 0
     assert "2 rows in = 1 accepted + 1 quarantined + 0 unparsable" in capsys.readouterr().out
+
+
+def test_a_score_a_little_short_of_100_is_never_shown_as_100(
+    catalog: Path, home: Path, deliver: Deliver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now, day = datetime(2026, 3, 1, 12, tzinfo=UTC), date.fromisoformat(DAY)
+    ops = Ops(home)
+    for department, score in (("works", 99.96), ("", 100.0)):
+        place = {"department": department, "dataset": "", "dimension": "overall", "revision": 1}
+        ops.note("scores", at=now, run_id="score", day=day, score=score, **place)
+    ops.flush("score")
+    assert call(["status", "--night", DAY]) == 0
+    works, all_ = (line for line in capsys.readouterr().out.splitlines() if "works " in line or line.startswith("all"))
+    assert (works.split()[-1], all_.split()[-1]) == ("99.9", "100.0")
 
 
 def test_the_books_say_what_arrived_and_what_did_not(catalog: Path, deliver: Deliver, told: Told) -> None:
