@@ -131,6 +131,7 @@ class Table:
             table = table or DeltaTable.create(
                 str(self.path), plain, partition_by=["_day"], description="engine=embedded", configuration=PROPERTIES
             )
+            self._refuse_other_types(table, plain)
             known = {field.name for field in table.schema().fields}
             if added := [field for field in Schema.from_arrow(plain).fields if field.name not in known]:
                 table.alter.add_columns(added)
@@ -157,6 +158,7 @@ class Table:
             if table is None:
                 self._write(table, rows.schema, rows.to_batches(), commit, mode="append", partition_by=None)
                 return
+            self._refuse_other_types(table, rows.schema)
             merger = table.merge(
                 rows,
                 same,
@@ -181,12 +183,21 @@ class Table:
         filters = [("_day", "=", day.isoformat())] if day else None
         return sorted(unquote(uri) for uri in table.file_uris(file_pruning_predicate=filters))
 
-    def files_by_day(self, version: int | None = None) -> dict[date, list[str]]:
-        """Absolute paths of the Parquet files of every day."""
-        found: dict[date, list[str]] = {}
-        for file in pa.table(self.open(version).get_add_actions(flatten=True)).to_pylist():
-            found.setdefault(file["partition._day"], []).append(str(self.path / unquote(file["path"])))
+    def files_by_day(self, version: int | None = None) -> dict[date | None, list[str]]:
+        """Absolute paths of the Parquet files of every day; of a table without days all under None."""
+        found: dict[date | None, list[str]] = {}
+        for file in self._added(version):
+            found.setdefault(file.get("partition._day"), []).append(str(self.path / unquote(file["path"])))
         return {day: sorted(files) for day, files in found.items()}
+
+    def rows(self, day: date | None = None, version: int | None = None) -> int:
+        """How many rows the log says there are of `day` (all days when None)."""
+        files = [file for file in self._added(version) if day is None or file["partition._day"] == day]
+        return sum(file["num_records"] for file in files)
+
+    def _added(self, version: int | None) -> list[dict[str, Any]]:
+        """The log's entries of the files of a version, their partition as `partition._day`."""
+        return pa.table(self.open(version).get_add_actions(flatten=True)).to_pylist()
 
     def read(
         self, *, day: date | None = None, version: int | None = None, columns: list[str] | None = None
@@ -216,6 +227,8 @@ class Table:
         commit: Commit,
         **options: Any,
     ) -> None:
+        if table and options.get("schema_mode") != "overwrite":
+            self._refuse_other_types(table, schema)
         rest = iter(batches)
         first = next(rest, None)
         stream = _Stream(schema, rest if first is None else chain([first], rest))
@@ -226,13 +239,34 @@ class Table:
                 stream.reader,
                 commit_properties=commit.properties(),
                 writer_properties=_writing(first),
-                **({"schema_mode": "merge"} if table else creation),
-                **options,
+                **({"schema_mode": "merge"} if table else creation) | options,
             )
         except Exception as error:
             if stream.error is not None:
                 raise stream.error from error
             raise
+
+    def _refuse_other_types(self, table: DeltaTable, schema: pa.Schema) -> None:
+        """delta-rs would cast without a word what a changed contract types otherwise."""
+        plain = pa.schema([field.with_type(_spelled(field.type)) for field in schema])
+        stored = {field.name: field.type for field in table.schema().fields}
+        now = {field.name: field.type for field in Schema.from_arrow(plain).fields}
+        if other := sorted(name for name in now.keys() & stored.keys() if now[name] != stored[name]):
+            raise LakeError(
+                f"the contract gives other types than the table has ({', '.join(other)})",
+                where=str(self.path),
+                hint=f"run `citylake rebuild {self.path.name.replace('__', '.', 1)}`",
+            )
+
+    def reset(self, schema: pa.Schema, engine: Engine, commit: Commit, *, partition_by: list[str]) -> None:
+        """Empty the table and give it this schema, partitioning and writing engine; earlier versions stay readable."""
+        with lake_faults(self.path), self.lock():
+            table = self.open()
+            options = {"schema_mode": "overwrite", "mode": "overwrite", "partition_by": partition_by}
+            self._write(table, schema, (), commit, **options)
+            table.update_incremental()
+            if _owner(table) != engine:
+                table.alter.set_table_description(f"engine={engine}", commit_properties=commit.properties())
 
     @contextmanager
     def lock(self) -> Iterator[None]:

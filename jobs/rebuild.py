@@ -1,0 +1,39 @@
+"""A dataset's silver and quarantine made again from bronze: after a breaking change of its contract, or for another engine.
+
+Releases of before stay readable, as earlier versions of the tables; the next release serves what was made anew.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+
+from jobs.run import run
+from jobs.split import quarantine_schema, silver_schema
+from lakehouse.contract import Contract
+from lakehouse.errors import LakeError
+from lakehouse.runs import Run
+from lakehouse.settings import Settings, clock
+from lakehouse.table import Commit, Engine
+
+
+def rebuild(settings: Settings, contract: Contract, engine: Engine) -> Iterator[date]:
+    """Empty both tables, then clean every day of bronze again, oldest first; yields each day when it is done.
+
+    Silver that takes upserts belongs to `engine` from now on; all else is written by the embedded engine. Raises what
+    cleaning a day raises: the same command starts over.
+    """
+    now = clock()
+    this = Run.start("rebuild", now.date(), now, settings)
+    bronze = this.table("bronze", contract.table)
+    if not bronze.exists():
+        raise LakeError("nothing has been loaded yet", where=contract.name, hint="run `citylake run bring` first")
+    upserts = contract.load == "upsert"
+    silver, quarantine = this.table("silver", contract.table), this.table("quarantine", contract.table)
+    if silver.exists():
+        owner: Engine = engine if upserts else "embedded"
+        by = [] if upserts else ["_day"]
+        silver.reset(silver_schema(contract), owner, Commit(this.id), partition_by=by)
+    if quarantine.exists():
+        quarantine.reset(quarantine_schema(contract), "embedded", Commit(this.id), partition_by=["_day"])
+    for day in sorted(bronze.days()):
+        run("clean", day, contract.department, dataset=contract.name, forced=True)
+        yield day
