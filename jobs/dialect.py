@@ -40,7 +40,7 @@ def dialect(file: Path) -> tuple[FileSource, int]:
     codec = {"ascii": "utf-8"}.get(likely, likely)
     text = sample.decode(codec, errors="replace").lstrip("\ufeff")
     lines = text.splitlines()[: -1 if len(sample) == _SAMPLE else None][:_LINES]
-    delimiter, width = _delimiter(lines)
+    delimiter, width = _delimiter(lines, FileSource(type="file", uri="").delimiter_of(file.name))
     rows = list(csv.reader(lines, delimiter=delimiter))
     skip = next((n for n, row in enumerate(rows) if len(row) == width), 0)
     source = {
@@ -65,10 +65,11 @@ def sheets(workbook: Path) -> tuple[str | None, ...]:
     return tuple(part.get("name") for part in content.iter() if part.tag.endswith("}sheet")) or (None,)
 
 
-def _delimiter(lines: list[str]) -> tuple[str, int]:
-    """The delimiter that cuts most lines into the same number of fields, more than one, and that number."""
-    best = (0, 1, _DELIMITERS[0])
-    for char in _DELIMITERS:
+def _delimiter(lines: list[str], usual: str) -> tuple[str, int]:
+    """The delimiter that cuts most lines into the same number of fields, more than one, and that number; where others
+    cut no better, the `usual` one."""
+    best = (0, 1, usual)
+    for char in sorted(_DELIMITERS, key=lambda char: char != usual):
         widths = Counter(len(row) for row in csv.reader(lines, delimiter=char) if row)
         width, count = max(widths.items(), key=lambda item: (item[1], item[0]), default=(1, 0))
         if width > 1 and (count, width) > best[:2]:

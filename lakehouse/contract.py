@@ -3,6 +3,7 @@
 import hashlib
 import re
 from datetime import date, datetime, time, timedelta
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -126,12 +127,19 @@ class Dialect(Record):
 
     format: Literal["csv", "xlsx", "jsonl", "parquet"] | None = None
     encoding: str = "utf-8"
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    delimiter: str | None = Field(None, min_length=1, max_length=1)
     quote: str = Field('"', min_length=1, max_length=1)
     header: bool = True
     skip: int = Field(0, ge=0)
     sheet: str | None = None
     null: tuple[str, ...] = ()
+
+    def delimiter_of(self, name: str) -> str:
+        """The delimiter of a file called `name`: the declared one, else that of its suffix, else a comma."""
+        return self.delimiter or _DELIMITERS.get(PurePath(name).suffix.lower(), ",")
+
+
+_DELIMITERS = {".tsv": "\t", ".psv": "|"}
 
 
 class FileSource(Dialect):

@@ -73,7 +73,7 @@ def _csv(table: pa.Table, source: FileSource) -> bytes:
 def _lines(table: pa.Table, source: FileSource, quoting: str) -> bytes:
     sink = pa.BufferOutputStream()
     sink.write(_preamble(table, source).encode())
-    options = pcsv.WriteOptions(include_header=False, delimiter=source.delimiter, quoting_style=quoting)
+    options = pcsv.WriteOptions(include_header=False, delimiter=source.delimiter_of(source.uri), quoting_style=quoting)
     pcsv.write_csv(table, sink, options)
     return bytes(sink.getvalue())
 
@@ -84,7 +84,7 @@ def _marked(table: pa.Table, null: str) -> pa.Table:
 
 def _preamble(table: pa.Table, source: FileSource) -> str:
     titles = "".join(f"# 南通市数据共享平台导出 {n + 1}\n" for n in range(source.skip))
-    return titles + (source.delimiter.join(table.column_names) + "\n" if source.header else "")
+    return titles + (source.delimiter_of(source.uri).join(table.column_names) + "\n" if source.header else "")
 
 
 def _jsonl(table: pa.Table) -> bytes:

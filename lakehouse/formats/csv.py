@@ -100,15 +100,16 @@ def read(path: Path, contract: Contract, source: FileSource, *, quoted: bool) ->
     Raises DeliveryUnreadable when the file is empty or its header, delimiter or encoding isn't the declared one.
     """
     where = f"{contract.name} {path.name}"
-    shape = _shape(source, quoted, where)
+    delimiter = source.delimiter_of(path.name)
+    shape = _shape(delimiter, source, quoted, where)
     codec = encoding.codec(source.encoding, where)
     found = _blocks(path, codec, shape, contract.limits.row_bytes, where)
     _refuse_foreign_encoding(path, codec, source, where)
     block, at = _first_line(found, source.skip, where)
     if source.header and not encoding.is_utf8(block[at]):
         raise _foreign_encoding(_likely(path), source.encoding, where)
-    cells = _cells(block, at, source, shape, where)
-    _refuse_foreign_delimiter(cells, contract, source, where)
+    cells = _cells(block, at, shape, where)
+    _refuse_foreign_delimiter(cells, contract, delimiter, where)
     names = header(cells, contract, where) if source.header else declared(contract)
     reading = Reading(names, where, contract.limits)
     body = chain([block.without(at + 1 if source.header else at)], found)
@@ -116,11 +117,11 @@ def read(path: Path, contract: Contract, source: FileSource, *, quoted: bool) ->
     return reading
 
 
-def _shape(source: FileSource, quoted: bool, where: str) -> Shape:
-    for key, char in (("delimiter", source.delimiter), ("quote", source.quote)):
+def _shape(delimiter: str, source: FileSource, quoted: bool, where: str) -> Shape:
+    for key, char in (("delimiter", delimiter), ("quote", source.quote)):
         if not char.isascii() or char in "\r\n":
             raise ContractError(f"{key} {char!r} is not an ASCII character", where=where, hint=f"change source.{key}")
-    return Shape(source.delimiter.encode(), source.quote.encode() if quoted else None)
+    return Shape(delimiter.encode(), source.quote.encode() if quoted else None)
 
 
 def _blocks(path: Path, codec: str, shape: Shape, row_bytes: int, where: str) -> Iterator[Block]:
@@ -138,12 +139,13 @@ def _first_line(found: Iterator[Block], skip: int, where: str) -> tuple[Block, i
     raise DeliveryUnreadable(what, where=where, hint="ask the department to deliver again")
 
 
-def _cells(block: Block, at: int, source: FileSource, shape: Shape, where: str) -> list[str]:
+def _cells(block: Block, at: int, shape: Shape, where: str) -> list[str]:
     line = block[at].decode(errors="replace")
+    delimiter = shape.delimiter.decode()
     if shape.quote is None:
-        return line.split(source.delimiter)
+        return line.split(delimiter)
     try:
-        return next(csv.reader([line], delimiter=source.delimiter, quotechar=source.quote))
+        return next(csv.reader([line], delimiter=delimiter, quotechar=shape.quote.decode()))
     except csv.Error as error:
         raise DeliveryUnreadable(
             f"line {block.first + at} can't be taken apart: {error}", where=where, hint="check delimiter and quote"
@@ -170,14 +172,14 @@ def _foreign_encoding(likely: str, declared_as: str, where: str) -> DeliveryUnre
     )
 
 
-def _refuse_foreign_delimiter(cells: list[str], contract: Contract, source: FileSource, where: str) -> None:
+def _refuse_foreign_delimiter(cells: list[str], contract: Contract, delimiter: str, where: str) -> None:
     if len(cells) > 1 or len(contract.columns) == 1:
         return
-    counts = {char: "".join(cells).count(char) for char in _DELIMITERS if char != source.delimiter}
+    counts = {char: "".join(cells).count(char) for char in _DELIMITERS if char != delimiter}
     likely = max(counts, key=lambda char: counts[char])
     if counts[likely]:
         raise DeliveryUnreadable(
-            f"one column found with delimiter {source.delimiter!r}, {len(contract.columns)} declared",
+            f"one column found with delimiter {delimiter!r}, {len(contract.columns)} declared",
             where=where,
             hint=f"it looks delimited by {likely!r}: set 'delimiter' in 'source'",
         )

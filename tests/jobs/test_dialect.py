@@ -30,6 +30,13 @@ def test_the_delimiter_is_the_one_that_cuts_evenly(tmp_path: Path, delimiter: st
     assert dialect(written(tmp_path, text.encode()))[0].delimiter == delimiter
 
 
+@pytest.mark.parametrize(("name", "delimiter"), [("t.tsv", "\t"), ("t.psv", "|"), ("t.csv", ",")])
+def test_where_several_cut_alike_the_name_decides(tmp_path: Path, name: str, delimiter: str) -> None:
+    path = tmp_path / name
+    path.write_text("a,b\tc|d\n1,2\t3|4\n")
+    assert dialect(path)[0].delimiter == delimiter
+
+
 def test_lines_above_the_table_are_skipped(tmp_path: Path) -> None:
     source, _ = dialect(written(tmp_path, ("桥梁名册\n\n" + TABLE).encode()))
     assert (source.skip, source.header) == (2, True)

@@ -127,6 +127,19 @@ def test_unknown_encoding(reads: Reads):
         reads(b"a,b\n", encoding="hex")
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "declared"),
+    [
+        ("x.tsv", b"a\tb\n1,2\t3\n", {}),
+        ("x.PSV", b"a|b\n1,2|3\n", {}),
+        ("x.tsv", b"a;b\n1,2;3\n", {"delimiter": ";"}),
+        ("x.txt", b'a,b\n"1,2",3\n', {}),
+    ],
+)
+def test_the_name_says_the_delimiter_where_the_contract_does_not(reads: Reads, name: str, data: bytes, declared: dict):
+    assert reads(data, name, **declared).rows == [("1,2", "3")]
+
+
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"\xef\xbb\xbf"])
 def test_empty_file(reads: Reads, data: bytes):
     with pytest.raises(DeliveryUnreadable, match="empty file"):
