@@ -1,19 +1,28 @@
 """The Spark engine: a session with Delta and Sedona, reading tables at a version and replacing slices."""
 
 import json
-from collections.abc import Iterator
+import pickle
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
-from tempfile import TemporaryDirectory
+from typing import TypeVar
 
+import pyarrow as pa
 from delta.tables import DeltaTable
 from pyspark import SparkContext
 from pyspark.sql import DataFrame, SparkSession
 
+from lakehouse import staging
 from lakehouse.engine.jvm import Jvm
-from lakehouse.errors import LakeError
+from lakehouse.errors import CitylakeError, LakeError
 from lakehouse.settings import Settings
 from lakehouse.table import PROPERTIES, Commit, Table
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
 @contextmanager
@@ -26,14 +35,50 @@ def session(settings: Settings) -> Iterator[SparkSession]:
     if SparkContext._active_spark_context is not None:
         yield SparkSession.builder.getOrCreate()
         return
-    staging = settings.home / "staging"
-    staging.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with TemporaryDirectory(dir=staging, prefix="spark-", ignore_cleanup_errors=True) as scratch:
-        jvm = Jvm.start(settings, staging / scratch)
+    name = uuid.uuid4().hex
+    scratch = staging.claim(settings.home, "spark", name)
+    try:
+        jvm = Jvm.start(settings, scratch)
         try:
             yield SparkSession(jvm.context)
         finally:
             jvm.end()
+    finally:
+        staging.release(settings.home, "spark", name)
+
+
+def each(settings: Settings, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """The results of `work` for every item, in their order, side by side on Spark's Python workers, one task an item.
+
+    `work` is a function of an importable module; items and results are small and can be pickled. An error of ours comes
+    back as itself once all tasks have ended.
+    """
+    if not items:
+        return
+    given = pickle.dumps((work, list(items)))
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return _worked(given, batches)
+
+    with session(settings) as spark:
+        done = spark.range(len(items), numPartitions=len(items)).mapInArrow(run, "id long, answer binary").collect()
+    for row in sorted(done, key=lambda row: row["id"]):
+        answer = pickle.loads(row["answer"])
+        if isinstance(answer, CitylakeError):
+            raise answer
+        yield answer
+
+
+def _worked(given: bytes, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """On a worker: the answers for the items whose numbers stand in `id`, or the error of ours that ended one."""
+    work, items = pickle.loads(given)
+    for batch in batches:
+        for number in batch.column("id").to_pylist():
+            try:
+                answer = work(items[number])
+            except CitylakeError as error:
+                answer = error
+            yield pa.record_batch({"id": pa.array([number]), "answer": pa.array([pickle.dumps(answer)], pa.binary())})
 
 
 def read(spark: SparkSession, table: Table, version: int) -> DataFrame:
@@ -65,6 +110,32 @@ def replace_slice(frame: DataFrame, table: Table, day: date, commit: Commit) -> 
         if json.loads(entry.get("userMetadata") or "{}").get("run_id") == commit.run_id:
             return int(entry["version"])
     raise LakeError("another run wrote this slice meanwhile", where=str(table.path), hint="run the same command again")
+
+
+def keep(spark: SparkSession, table: Table, commit: Commit, hours: int) -> None:
+    """Join the small files of a table of Spark's and delete those no version of the last `hours` needs."""
+    with table.lock(), _said(spark, commit):
+        table.claim("spark")
+        delta = DeltaTable.forPath(spark, str(table.path))
+        delta.optimize().executeCompaction()
+        delta.vacuum(hours)
+
+
+def restore(spark: SparkSession, table: Table, version: int, commit: Commit) -> None:
+    """Give a table of Spark's the content of an earlier version, in a new commit."""
+    with table.lock(), _said(spark, commit):
+        table.claim("spark")
+        DeltaTable.forPath(spark, str(table.path)).restoreToVersion(version)
+
+
+@contextmanager
+def _said(spark: SparkSession, commit: Commit) -> Iterator[None]:
+    """Commits of this block say who made them."""
+    spark.conf.set(_USER_METADATA, json.dumps({"run_id": commit.run_id, **dict(commit.facts)}))
+    try:
+        yield
+    finally:
+        spark.conf.unset(_USER_METADATA)
 
 
 def _create(frame: DataFrame, table: Table) -> None:

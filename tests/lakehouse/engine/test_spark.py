@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from lakehouse.engine.jvm import Jvm
-from lakehouse.engine.spark import read, replace_slice, session
+from lakehouse.engine.spark import each, read, replace_slice, session
 from lakehouse.errors import EnvironmentFault, LakeError, WrongEngine
 from lakehouse.settings import Settings
 from lakehouse.table import Commit, Table
@@ -19,6 +19,14 @@ SCHEMA = "id long, _day date"
 
 def settings(home: Path) -> Settings:
     return Settings(home=home, catalog=home, inbox=home)
+
+
+def square(item: int) -> int:
+    return item * item
+
+
+def refuse(item: int) -> int:
+    raise WrongEngine("refused", where=f"item {item}", hint="leave it")
 
 
 def rows(table: Table, version: int | None = None) -> list[tuple[int, date]]:
@@ -95,6 +103,17 @@ def test_a_session_inside_another_is_that_one(spark, tmp_path):  # noqa: F811
     with session(settings(tmp_path)) as inner:
         assert inner.sparkContext is spark.sparkContext
     assert spark.range(3).count() == 3
+
+
+def test_work_is_done_for_each_item_in_their_order(spark, tmp_path):  # noqa: F811
+    assert list(each(settings(tmp_path), square, [3, 1, 2, 5, 4])) == [9, 1, 4, 25, 16]
+    assert list(each(settings(tmp_path), square, [])) == []
+
+
+def test_an_error_of_ours_comes_back_as_itself(spark, tmp_path):  # noqa: F811
+    with pytest.raises(WrongEngine) as caught:
+        list(each(settings(tmp_path), refuse, [1, 2]))
+    assert (caught.value.what, caught.value.where, caught.value.hint) == ("refused", "item 1", "leave it")
 
 
 def test_nothing_listens_beyond_this_machine(spark):  # noqa: F811
