@@ -29,7 +29,7 @@ def pattern(value: ir.StringValue, expression: str) -> ir.BooleanValue:
 def between(value: ir.Value, low: Any, high: Any, zone: str = "UTC") -> ir.BooleanValue:
     """From `low` to `high`, both included. Bounds of instants are wall-clock times in `zone`."""
     if value.type().is_timestamp():
-        low, high = (_instant(bound, zone) for bound in (low, high))
+        low, high = (instant_of(bound, zone) for bound in (low, high))
     elif value.type().is_date():
         low, high = (date.fromisoformat(str(bound)) for bound in (low, high))
     return (value >= low) & (value <= high)
@@ -93,6 +93,6 @@ def inside(lon: pa.Array, lat: pa.Array, district: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_null(lon), pa.scalar(None, pa.bool_()), pc.is_valid(district))
 
 
-def _instant(bound: Any, zone: str) -> datetime:
+def instant_of(bound: Any, zone: str) -> datetime:
     moment = datetime.fromisoformat(str(bound))
     return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC).replace(tzinfo=None)

@@ -147,7 +147,7 @@ def _fits(value: Any, schema: dict[str, Any]) -> bool:
     if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
         return False
     if "format" in schema:
-        return _is_instant(value)
+        return _is_instant(str(value))
     if isinstance(value, list) and isinstance(items := schema.get("items"), dict):
         return all(_fits(each, items) for each in value)
     return (

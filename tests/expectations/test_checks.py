@@ -41,6 +41,17 @@ def _texts(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
+def declared(city: City) -> None:
+    """Declare and deliver all cases as datasets of one town."""
+    for name, case in CASES.items():
+        width = len(case["columns"])
+        expected = {"expect": {"warn": _texts(case["expect"])}} if "expect" in case else {}
+        city.declare(name, _texts(case["columns"]), **case.get("contract", {}), **expected)
+        city.deliver(name, text_of(list(case["columns"]), [row[:width] for row in case["rows"]]))
+        for day, rows in case.get("earlier", {}).items():
+            city.deliver(name, text_of(list(case["columns"]), [[str(n)] for n in range(rows)]), day=day)
+
+
 @pytest.fixture(scope="module")
 def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
     """All cases as datasets of one town, through one night."""
@@ -48,13 +59,7 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
         for name in ("HOME", "CATALOG", "INBOX", "NOW"):
             patch.setenv(f"CITYLAKE_{name}", "")
         city = City(tmp_path_factory.mktemp("cases"))
-        for name, case in CASES.items():
-            width = len(case["columns"])
-            expected = {"expect": {"warn": _texts(case["expect"])}} if "expect" in case else {}
-            city.declare(name, _texts(case["columns"]), **case.get("contract", {}), **expected)
-            city.deliver(name, text_of(list(case["columns"]), [row[:width] for row in case["rows"]]))
-            for day, rows in case.get("earlier", {}).items():
-                city.deliver(name, text_of(list(case["columns"]), [[str(n)] for n in range(rows)]), day=day)
+        declared(city)
         for day in sorted({day for case in CASES.values() for day in case.get("earlier", {})}):
             city.step("bring", day, TOWN)
         city.now = city.now.replace(hour=22, minute=0)
