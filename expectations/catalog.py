@@ -288,16 +288,9 @@ def _valid(kind: type[Kind], content: Any, document: Document, at: Place, mistak
 
 _SOURCES: dict[str, type[BaseModel]] = {"file": FileSource, "http": HttpSource, "postgres": PostgresSource}
 
-_LATER = {
-    "keep": "retention per dataset isn't supported yet",
-    "engine": "choosing the engine per dataset isn't supported yet",
-}
-
 
 def _explain(kind: type[BaseModel], place: Place, fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
-        if place and str(place[0]) in _LATER and len(place) == 1:
-            return _LATER[str(place[0])]
         tried = _SOURCES.get(str(fault["loc"][1])) if fault["loc"][0] == "source" else None
         names = [f.alias or n for n, f in _model_at(tried or kind, place[1 if tried else 0 : -1]).model_fields.items()]
         return f"unknown key; {nearest(str(place[-1]), set(names) - {'department', 'dataset'})}"

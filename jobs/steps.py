@@ -6,13 +6,15 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the night. `target` is `module:function`; department steps take the department's id as third argument."""
+    """A step of the night, or of its own schedule. `target` is `module:function`; department steps take the department's id
+    as third argument."""
 
     name: str
     scope: Literal["department", "city"]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     target: str
+    nightly: bool = True
 
 
 STEPS = {
@@ -30,5 +32,6 @@ STEPS = {
         Step("geo_index", "city", ("silver",), ("gold.positions",), "jobs.geo_index:geo_index"),
         Step("release", "city", ("silver", "quarantine", "gold"), ("ops.releases",), "jobs.release:release"),
         Step("score", "city", ("ops",), ("ops.scores", "pages"), "jobs.scorecard:score"),
+        Step("maintain", "city", (), (), "jobs.maintain:maintain", nightly=False),
     )
 }

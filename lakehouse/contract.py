@@ -294,6 +294,7 @@ class Contract(Record):
     expect: Expectations = Expectations()
     gx: tuple[Expectation, ...] = ()
     limits: Limits = Limits()
+    keep: Duration | None = None
     engine: Literal["auto", "embedded", "spark"] | None = None
 
     @property
@@ -308,8 +309,8 @@ class Contract(Record):
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change when anything declared changes; which engine works isn't part of it."""
-        return hashlib.sha256(self.model_dump_json(by_alias=True, exclude={"engine"}).encode()).hexdigest()[:16]
+        """16 hexadecimal digits that change when anything declared changes but `engine` and `keep`, which no row depends on."""
+        return hashlib.sha256(self.model_dump_json(by_alias=True, exclude={"engine", "keep"}).encode()).hexdigest()[:16]
 
     def sent_name(self, column: str) -> str:
         """The name under which the department sends `column`."""

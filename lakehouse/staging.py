@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lakehouse.errors import LakeError
 
-_KINDS = ("runs", "spill")
+_KINDS = ("runs", "spill", "spark")
 _held: dict[Path, int] = {}
 _claiming = threading.Lock()
 
@@ -29,6 +29,7 @@ def claim(home: Path, kind: str, name: str) -> Path:
 
 def _made(path: Path) -> int:
     """Makes and locks the folder before it gets its name: a sweep never sees it without a lock."""
+    path.parent.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = path.with_name(f".{uuid.uuid4().hex}")
     new.mkdir(parents=True, mode=0o700)
     handle = os.open(new, os.O_RDONLY)

@@ -55,7 +55,7 @@ def needs(table: Table, hours: int) -> Need:
     small = Counter(_folder(file["path"]) for file in files if file["size_bytes"] < _SMALL_BYTES)
     return Need(
         sum(count for count in small.values() if count > 1),
-        sum((table.path / path).exists() for path in gone),
+        sum((table.path / path).exists() for path in gone if not _name(path).startswith(".")),  # Hadoop's checksums
         delta.version() - _checkpoint(table.path),
     )
 
@@ -82,6 +82,10 @@ def keep(table: Table, commit: Commit, hours: int, *, threads: int, prune: bool)
             delta.cleanup_metadata()
     fewer = int(done.get("numFilesRemoved", 0)) - int(done.get("numFilesAdded", 0))
     return Kept(fewer, need.deletes, before, delta.version())
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _folder(path: str) -> str:

@@ -25,7 +25,7 @@ def enter(app: typer.Typer) -> None:
 
 
 def run(
-    step: Annotated[str, typer.Argument(help="bring, clean, relate, geo_index, release or score.")],
+    step: Annotated[str, typer.Argument(help="bring, clean, relate, geo_index, release, score or maintain.")],
     day: Day = None,
     department: Annotated[str | None, typer.Option(help="Only this one; without it every department.")] = None,
 ) -> None:
@@ -55,7 +55,7 @@ def backfill(
     last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="The last day.")],
     force: Annotated[bool, typer.Option("--force", help="Clean again even where nothing changed.")] = False,
 ) -> None:
-    """Run every step for each day, oldest first, without Airflow. What is done already is not done again.
+    """Run every step of the night for each day, oldest first, without Airflow. What is done already is not done again.
 
     Ctrl-C is safe at any time: run the same command again.
 
@@ -72,7 +72,7 @@ def backfill(
     failed: list[str] = []
     with _sources():
         for day in (start + timedelta(n) for n in range((end - start).days + 1)):
-            for step in STEPS:
+            for step in (name for name, row in STEPS.items() if row.nightly):
                 failed += [f"{day} {name}" for name in _run_step(step, day, None, forced=force)]
     if failed:
         screen.progress(f"failed: {', '.join(failed)}; mend what is named above and run the same command again")

@@ -69,7 +69,7 @@ def test_a_sound_catalogue_loads(city: Path) -> None:
         ("columns: {id: {type: string}}\narrives: {evry: day}\n", "7: arrives.evry: unknown key; did you mean 'every'?"),
         ("columns: {id: {type: string}}\nlimits:\n  rowz: 5\n", "8: limits.rowz: unknown key; did you mean 'rows'?"),
         ("columns: {id: {type: string}}\nkey: [nobody]\n", "key: no column 'nobody'"),
-        ("columns: {id: {type: string}}\nkeep: 5d\n", "7: keep: retention per dataset isn't supported yet"),
+        ("columns: {id: {type: string}}\nkeep: 5y\n", "7: keep: '5y' is not a duration"),
         ("columns: {id: {type: string}}\ndataset: other\n", "7: dataset: unknown key; the path of the file says it"),
         ("columns: {id: {type: string}}\ncolumns: {id: {type: string}}\n", "7: key 'columns' stands there twice"),
         ("columns:\n  id: {type: string}\n  id: {type: date}\n", "8: key 'id' stands there twice"),
