@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
-from expectations.score import Lateness, Score, Weights
+from expectations.score import UNKNOWN, Lateness, Score, Weights
 from lakehouse.contract import Contract
 
 Came = Literal["content", "unchanged", "refused", "nothing", "unasked"]
@@ -104,7 +104,7 @@ class Item:
             case "unusable":
                 return Score(0, 1, 1)
             case "unknown":
-                return Score(0, 0, 1)
+                return UNKNOWN
             case "not_yet_due":
                 return Score(0, 0, 0)
 

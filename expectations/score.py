@@ -59,6 +59,9 @@ class Score:
 UNASSESSED = Score(0, 0, 0)
 """Nothing there to assess."""
 
+UNKNOWN = Score(0, 0, 1)
+"""A point of which nobody can say whether it is earned."""
+
 
 def combine(parts: Iterable[tuple[float, Score]]) -> Score:
     """The score of a whole from its weighted parts; a part without assessment still holds its weight in the total."""

@@ -19,6 +19,7 @@ from expectations.score import (
     DIMENSIONS,
     PILLARS,
     UNASSESSED,
+    UNKNOWN,
     Dimension,
     Pillar,
     Score,
@@ -85,10 +86,16 @@ def assess(books: Books, catalog: Catalog, weights: Weights) -> Assessment:
         contract = item.contract
         own = tallies.get((contract.department, contract.dataset), ())
         scores |= _dataset_scores(item, own if item.usable == "usable" else (), weights)
+    due = [(i.contract.department, i.contract.dataset) for i in listed if i.usable != "not_yet_due"]
+    for (
+        each
+    ) in catalog.unusable:  # nobody can say what it should deliver: no score, and less of the department is covered
+        unknown = _named(UNKNOWN, UNKNOWN, dimensions(()), weights)
+        scores |= {(each.department, each.dataset, name): score for name, score in unknown.items()}
+        due.append((each.department, each.dataset))
     for department in catalog.departments:
-        scores |= _department_scores(
-            department.id, [i for i in listed if i.contract.department == department.id], scores, weights
-        )
+        own_due = [dataset for owner, dataset in due if owner == department.id]
+        scores |= _department_scores(department.id, own_due, scores, weights)
     scores |= _city_scores({d.id: d.weight for d in catalog.departments}, scores)
     return Assessment(release, weights, scores, listed, tallies, told)
 
@@ -99,12 +106,12 @@ def _dataset_scores(item: Item, tallies: tuple[Tally, ...], weights: Weights) ->
 
 
 def _department_scores(
-    department: str, listed: list[Item], scores: Mapping[Place, Score], weights: Weights
+    department: str, due: list[str], scores: Mapping[Place, Score], weights: Weights
 ) -> dict[Place, Score]:
     """Access per item and timeliness per delivery; each dimension the mean of the datasets that were due."""
 
     def of(dimension: str) -> list[Score]:
-        return [scores[department, item.contract.dataset, dimension] for item in listed if item.usable != "not_yet_due"]
+        return [scores[department, dataset, dimension] for dataset in due]
 
     by_dimension = {d: combine((1, score) for score in of(f"quality.{d}")) for d in DIMENSIONS}
     named = _named(pool(of("access")), pool(of("timeliness")), by_dimension, weights)

@@ -55,21 +55,26 @@ def findings(
     tallies: Mapping[tuple[str, str], tuple[Tally, ...]],
     examples: ExampleAt,
     weights: Weights,
+    unusable: int = 0,
 ) -> tuple[Finding, ...]:
-    """The findings of one department's items, the largest gain first. Gains are points of the department's floor."""
+    """The findings of one department's items, the largest gain first. Gains are points of the department's floor.
+
+    `unusable`: how many more datasets the department has whose contracts can't be used; they hold points too.
+    """
     points = weights.pillars.points
     per_point = {pillar: 100 * weight / sum(points.values()) for pillar, weight in points.items()}
     due = [item for item in listed if item.usable != "not_yet_due"]
-    deliveries = sum(item.timeliness(weights).total for item in due)
+    datasets = len(due) + unusable
+    deliveries = sum(item.timeliness(weights).total for item in due) + unusable
     found: list[Finding] = []
     for item in due:
         place = (item.contract.department, item.contract.dataset)
         own = tallies.get(place, ())
         if item.usable == "unusable":
-            found.append(_no_version(item, own, per_point["access"] / len(due)))
+            found.append(_no_version(item, own, per_point["access"] / datasets))
         elif item.usable == "usable":
             found += _late(item, weights, per_point["timeliness"] / deliveries)
-        gain = per_point["quality"] / len(due) if item.usable == "usable" else 0.0
+        gain = per_point["quality"] / datasets if item.usable == "usable" else 0.0
         found += _broken_checks(item.contract, own, examples, weights, gain)
     return tuple(sorted(found, key=lambda f: (-round(f.gain, 9), -f.failed, f.dataset, f.check)))
 

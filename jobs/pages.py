@@ -6,7 +6,7 @@ from datetime import date
 from typing import get_args
 
 from expectations.arrivals import Arrival, Delivery, Item
-from expectations.catalog import Catalog, Department
+from expectations.catalog import Catalog, Department, Unusable
 from expectations.score import DIMENSIONS, PILLARS, Name, Score, Weights
 from jobs.assess import CITY, Assessment
 from jobs.books import Books
@@ -42,7 +42,10 @@ def department_pages(
 
     def page(department: Department) -> DepartmentPage:
         listed = [item for item in assessment.items if item.contract.department == department.id]
-        found = findings(listed, assessment.tallies, examples, assessment.weights)
+        unusable = [each for each in catalog.unusable if each.department == department.id]
+        found = findings(listed, assessment.tallies, examples, assessment.weights, len(unusable))
+        datasets = [_dataset(assessment, item, found) for item in listed]
+        datasets += [_unusable(assessment, each, catalog) for each in unusable]
         return DepartmentPage(
             edition,
             department.id,
@@ -54,7 +57,7 @@ def department_pages(
             _pillars(assessment, department.id),
             _dimensions(assessment, department.id),
             found,
-            tuple(_dataset(assessment, item, found) for item in listed),
+            tuple(sorted(datasets, key=lambda dataset: dataset.id)),
             trends[department.id],
             tuple(failures.get(department.id, ())),
         )
@@ -87,7 +90,7 @@ def city_page(
         _grade(assessment.scores[CITY, "", "overall"], assessment.weights),
         _pillars(assessment, CITY),
         tuple(sorted(standings, key=lambda s: (s.rank is None, s.rank, s.id))),
-        len(catalog.contracts),
+        len(catalog.contracts) + len(catalog.unusable),
         rows_of(told for days in assessment.deliveries.values() for told in days.get(day, ())),
         tuple((kind, kinds.count(kind)) for kind in get_args(MarkKind) if kind in kinds),
         _trends(assessment, books)[CITY],
@@ -154,6 +157,17 @@ def _dataset(assessment: Assessment, item: Item, found: tuple[Finding, ...]) -> 
         tuple(Mark(a.day, _kind(a), a.due, a.received) for a in item.arrivals),
         tuple(f for f in found if f.dataset == contract.dataset)[:WORST],
         tuple(tally.check_id for tally in assessment.tallies.get(place, ()) if not tally.assessed),
+        None,
+    )
+
+
+def _unusable(assessment: Assessment, unusable: Unusable, catalog: Catalog) -> Dataset:
+    """A dataset of whose contract nothing but its mistakes is known."""
+    grade = _grade(assessment.scores[unusable.department, unusable.dataset, "overall"], assessment.weights)
+    mistakes = "; ".join(unusable.mistakes).replace(f"{catalog.path}/", "")
+    name = Text(unusable.dataset, unusable.dataset)
+    return Dataset(
+        unusable.dataset, name, None, None, "unknown", grade, grade, Rows(0, 0, 0, 0, 0), (), (), (), mistakes
     )
 
 

@@ -4,15 +4,12 @@ import json as parser
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from jobs.cli import screen
 from jobs.cli.screen import AsJson, Day
-
-if TYPE_CHECKING:
-    pass
 
 _LAYERS = ("bronze", "silver", "quarantine", "gold", "ops")
 _COUNTS = ("rows_in", "accepted", "quarantined", "unparsable")
@@ -240,6 +237,8 @@ def _department_card(page: Mapping[str, Any]) -> None:
         for d in page["datasets"]
     ]
     screen.table(["dataset", "access", "score#", "", "rows in#", "quarantined#"], rows)
+    for fault in [f"{d['id']}: no score, its contract is wrong: {d['fault']}" for d in page["datasets"] if d["fault"]]:
+        screen.line(fault, "red")
     screen.line()
     findings = [
         (

@@ -121,12 +121,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One row of a department's list."""
+    """One row of a department's list. `fault`: why its contract can't be used; then nothing else is known of it."""
 
     id: str
     title: Text
-    every: str
-    by: str
+    every: str | None
+    by: str | None
     usable: str
     grade: Grade
     quality: Grade
@@ -134,6 +134,7 @@ class Dataset:
     marks: tuple[Mark, ...]
     worst: tuple[Finding, ...]
     unassessed: tuple[str, ...]
+    fault: str | None
 
 
 @dataclass(frozen=True)

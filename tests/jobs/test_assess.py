@@ -1,12 +1,13 @@
 """Grading a release from the books: what arrived, what counts, what stays unassessed, and that it computes again."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from expectations.arrivals import expected_days
-from expectations.catalog import Catalog, Department
+from expectations.catalog import Catalog, Department, Unusable
 from expectations.score import Score
 from jobs.assess import Assessment, assess, read_weights
 from jobs.books import Books
@@ -169,6 +170,20 @@ def test_a_department_without_datasets_has_no_score(ops):
     assessment = graded(ops, catalog([FIRMS], register))
     assert of(assessment, "overall", department="idle").score is None
     assert of(assessment, "access", department="") == Score(1, 1, 4)
+
+
+def test_a_dataset_with_a_wrong_contract_has_no_score_and_lowers_the_coverage(ops):
+    delivered(ops, FIRMS, DAY)
+    checked(ops, FIRMS, DAY, "id.required", 100, 100)
+    released(ops, DAY)
+    alone = graded(ops, catalog([FIRMS]))
+    both = graded(ops, replace(catalog([FIRMS]), unusable=(Unusable("trade", "broken", ("x.yml:1: no",)),)))
+    for dimension in ("overall", "access", "timeliness", "quality", "quality.complete"):
+        assert both.scores["trade", "broken", dimension].score is None
+        one, two = of(alone, dimension, dataset=""), of(both, dimension, dataset="")
+        assert (two.score, two.coverage) == (pytest.approx(one.score), pytest.approx(one.coverage / 2))
+    rows = {(row["dataset"], row["dimension"]): row for row in both.rows() if row["department"]}
+    assert (rows["broken", "overall"]["score"], rows["broken", "overall"]["coverage"]) == (None, 0)
 
 
 def test_nothing_delivered_at_all_is_no_score(ops):

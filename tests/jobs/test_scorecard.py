@@ -4,13 +4,14 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from expectations.catalog import Department
+from expectations.catalog import Department, Unusable
 from jobs.assess import assess, read_weights
 from jobs.books import Books
 from jobs.findings import wording
@@ -102,6 +103,23 @@ def test_gains_add_up_to_everything_that_was_lost(city):
         page = json.loads((home / "pages" / f"{department.id}.json").read_text("utf-8"))
         lost = 100 * page["grade"]["coverage"] - page["grade"]["floor"]
         assert sum(f["gain"] for f in page["findings"]) == pytest.approx(lost, abs=1e-3)
+
+
+def test_a_wrong_contract_is_shown_with_its_reason(ops_of_two_days, tmp_path):
+    ops, found = ops_of_two_days
+    owner = found.contracts[0].department
+    mistake = f"{found.path}/contracts/{owner}/a_broken.yml:7: columns: <wrong>"
+    broken = replace(found, unusable=(Unusable(owner, "a_broken", (mistake,)),))
+    write_pages(tmp_path / "pages", ops, broken, DAY)
+    page = json.loads((tmp_path / "pages" / f"{owner}.json").read_text("utf-8"))
+    (shown,) = [d for d in page["datasets"] if d["id"] == "a_broken"]
+    assert (shown["grade"]["score"], shown["grade"]["coverage"], shown["usable"]) == (None, 0, "unknown")
+    assert shown["fault"] == f"contracts/{owner}/a_broken.yml:7: columns: <wrong>"
+    assert sum(f["gain"] for f in page["findings"]) == pytest.approx(
+        100 * page["grade"]["coverage"] - page["grade"]["floor"], abs=1e-3
+    )
+    html = (tmp_path / "pages" / f"{owner}.html").read_text("utf-8")
+    assert f"contracts/{owner}/a_broken.yml:7: columns: &lt;wrong&gt;" in html and "no score" in html
 
 
 def test_pages_carry_everything_and_allow_nothing_else(city):
