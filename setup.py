@@ -20,7 +20,7 @@ DATA = [
 # An upper bound stands where the next version is known not to start with the rest: docs/decisions/versions.md.
 REQUIRES = [
     "apache-airflow>=3.3.2,<3.4",
-    "pyspark>=4.0.5,<4.1",
+    "pyspark[connect]>=4.0.5,<4.1",
     "delta-spark>=4.4.0,<4.5",
     "great-expectations>=1.24.1,<1.25",
     "pyarrow>=26,<27",
