@@ -62,6 +62,13 @@ def each_dataset(run: Run, catalog: Catalog, department: str, work: Callable[[Co
         raise DatasetsFailed(failures)
 
 
+def last_success(run: Run) -> str | None:
+    """The fingerprint with which the city's step last succeeded for the day."""
+    rows = run.ops.read("runs", day=run.day).to_pylist()
+    done = [row for row in rows if row["step"] == run.step and row["status"] == "succeeded"]
+    return done[-1]["fingerprint"] if done else None
+
+
 def _recorded(run: Run, contract: Contract, work: Callable[[Contract], Outcome]) -> Exception | None:
     started = time.monotonic()
     try:

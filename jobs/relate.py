@@ -11,7 +11,7 @@ from expectations.catalog import Catalog
 from expectations.checks.relations import Relation, agreeing, referenced
 from expectations.rules import Rule, rules
 from jobs import results
-from jobs.department import Outcome
+from jobs.department import Outcome, last_success
 from jobs.results import Failing, Result
 from jobs.tally import MOST_FAILING_KEYS
 from jobs.written import Seen, Silver
@@ -42,7 +42,7 @@ def relate(run: Run, catalog: Catalog) -> Outcome:
     """
     questions = list(_questions(run, catalog))
     fingerprint = _fingerprint(questions)
-    if fingerprint == _last(run) and not run.forced:
+    if fingerprint == last_success(run) and not run.forced:
         return Outcome("unchanged", fingerprint=fingerprint)
     with engine.session(run.settings) as connection:
         for question in questions:
@@ -79,13 +79,6 @@ def _fingerprint(questions: list[Question]) -> str:
         ),
     ]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]
-
-
-def _last(run: Run) -> str | None:
-    done = [
-        r for r in run.ops.read("runs", day=run.day).to_pylist() if r["step"] == run.step and r["status"] == "succeeded"
-    ]
-    return done[-1]["fingerprint"] if done else None
 
 
 def _judged(

@@ -10,7 +10,7 @@ from jobs.department import Outcome
 from lakehouse.runs import Run
 from lakehouse.table import Table
 
-CHANGING = ("bring", "clean", "relate", "geo_index")
+CHANGING = ("bring", "clean", "relate", "gx", "geo_index")
 """The steps whose work a release publishes."""
 
 LAYERS = ("bronze", "silver", "quarantine", "gold")

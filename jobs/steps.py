@@ -29,6 +29,7 @@ STEPS = {
             "jobs.clean:clean",
         ),
         Step("relate", "city", ("silver",), ("ops.results", "ops.failing_keys"), "jobs.relate:relate"),
+        Step("gx", "city", ("silver",), ("ops.results", "ops.failing_keys"), "jobs.gx:gx"),
         Step("geo_index", "city", ("silver",), ("gold.positions",), "jobs.geo_index:geo_index"),
         Step("release", "city", ("silver", "quarantine", "gold"), ("ops.releases",), "jobs.release:release"),
         Step("score", "city", ("ops",), ("ops.scores", "pages"), "jobs.scorecard:score"),

@@ -51,16 +51,23 @@ def check(
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A file, or DEPARTMENT.DATASET of the catalogue.")],
     json: AsJson = False,
+    gx: Annotated[bool, typer.Option("--gx", help="As an ExpectationSuite of Great Expectations, as JSON.")] = False,
 ) -> None:
     """A contract as Citylake reads it: columns, and every check with its id, level and dimension.
 
     \b
     For example:
     citylake contract show transport.hazmat_gps
+    citylake contract show transport.hazmat_gps --gx > hazmat_gps.suite.json
     """
     from lakehouse.settings import Settings
 
-    contract, _ = read(name, Settings.from_environment())
+    contract, standards = read(name, Settings.from_environment())
+    if gx:
+        from expectations.suite.documents import suite
+
+        screen.as_json(suite(contract, standards))
+        return
     checks = list(_checks(contract))
     if json:
         screen.as_json({**contract.model_dump(mode="json", by_alias=True), "checks": checks})
