@@ -30,12 +30,13 @@ def cleaned(
     """Judge the rows of the view `bronze`, which stand in `files`, and write them. `size` is what was delivered, in bytes."""
     contract, tally = of.plan.contract, Tally()
     engine = judging_engine(run, contract, size)
+    owner = _owner(run, contract, engine)
     parts = cut(of, files, PART_ROWS)
     try:
-        if len(parts) > 1 or (parts and engine == "spark"):
+        if len(parts) > 1 or (parts and "spark" in (engine, owner)):
             tally, done = judge_parts(connection, of, parts, _each(run, engine))
             _refuse(verdict, tally, of)
-            _take_over(run, contract, tally, done)
+            _take_over(run, contract, tally, done, owner)
         else:
             split = Split(of.plan, of.layers, of.folder)
             tally = split.tally
@@ -51,6 +52,13 @@ def judging_engine(run: Run, contract: Contract, size: int) -> Engine:
     if asked != "auto":
         return asked
     return "spark" if size >= run.settings.spark_above_mb * 1_000_000 else "embedded"
+
+
+def _owner(run: Run, contract: Contract, engine: Engine) -> Engine:
+    """The engine that writes silver. Spark's workers leave files that need but a commit; upserts also need Spark's shuffle."""
+    if contract.load != "upsert":
+        return "embedded"
+    return run.table("silver", contract.table).engine() or engine
 
 
 def _each(run: Run, engine: Engine) -> Each:
@@ -85,13 +93,18 @@ def _write(run: Run, contract: Contract, split: Split, accepted: Iterator[pa.Rec
         quarantine.replace_slice(run.day, quarantine_schema(contract), split.rejected_batches(), Commit(run.id))
 
 
-def _take_over(run: Run, contract: Contract, tally: Tally, parts: Sequence[Judged]) -> None:
+def _take_over(run: Run, contract: Contract, tally: Tally, parts: Sequence[Judged], owner: Engine) -> None:
     """The slice from what its parts have written."""
-    accepted = [Table(part.accepted) for part in parts]
-    if contract.load == "upsert":
+    accepted, silver = [Table(part.accepted) for part in parts], run.table("silver", contract.table)
+    if contract.load != "upsert":
+        silver.take_over(run.day, silver_schema(contract), accepted, Commit(run.id))
+    elif owner == "embedded":
         _merge(run, contract, pa.concat_tables([table.read() for table in accepted]))
     else:
-        run.table("silver", contract.table).take_over(run.day, silver_schema(contract), accepted, Commit(run.id))
+        from lakehouse.engine import spark
+
+        order = str(contract.order)
+        spark.merge(run.settings, accepted, silver, Commit(run.id), key=contract.key, order=order)
     if quarantine := _quarantine(run, contract, tally):
         rejected = [Table(part.rejected) for part in parts if part.rejected]
         quarantine.take_over(run.day, quarantine_schema(contract), rejected, Commit(run.id))

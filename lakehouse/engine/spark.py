@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import reduce
 from typing import TypeVar
 
 import pyarrow as pa
 from delta.tables import DeltaTable
 from pyspark import SparkContext
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
 
 from lakehouse import staging
 from lakehouse.engine.jvm import Jvm
@@ -94,7 +96,7 @@ def replace_slice(frame: DataFrame, table: Table, day: date, commit: Commit) -> 
     with table.lock():
         table.claim("spark")
         if not table.exists():
-            _create(frame, table)
+            _create(frame, table, ["_day"])
         slice_ = f"{table.path.parent.name}.{table.path.name}:{day}"
         attempt = (table.open().transaction_version(slice_) or 0) + 1
         (
@@ -138,8 +140,41 @@ def _said(spark: SparkSession, commit: Commit) -> Iterator[None]:
         spark.conf.unset(_USER_METADATA)
 
 
-def _create(frame: DataFrame, table: Table) -> None:
-    builder = DeltaTable.createIfNotExists(frame.sparkSession).location(str(table.path)).comment("engine=spark")
-    for name, value in PROPERTIES.items():
-        builder = builder.property(name, value)
-    builder.addColumns(frame.schema).partitionedBy("_day").execute()
+def merge(
+    settings: Settings, sources: Sequence[Table], table: Table, commit: Commit, *, key: Sequence[str], order: str
+) -> None:
+    """Upsert the rows of `sources`, tables written aside: a row replaces another only when its `order` is newer.
+
+    Of several rows of one `key` the one with the greatest `order` counts, the later row where they are equal. Raises
+    WrongEngine when the table isn't Spark's.
+    """
+    with session(settings) as spark, table.lock(), _said(spark, commit):
+        table.claim("spark")
+        rows = reduce(DataFrame.unionByName, [spark.read.format("delta").load(str(one.path)) for one in sources])
+        if not table.exists():
+            _create(rows, table, ())
+        versions = Window.partitionBy(*key).orderBy(F.desc_nulls_last(order), F.desc("_source_row"))
+        newest = rows.withColumn("_n", F.row_number().over(versions)).where("_n = 1").drop("_n")
+        newest.createOrReplaceTempView("newest")
+        same = " AND ".join(f"t.{_quoted(name)} = s.{_quoted(name)}" for name in key)
+        at = _quoted(order)
+        newer = f"s.{at} > t.{at} OR (t.{at} IS NULL AND s.{at} IS NOT NULL)"
+        spark.sql(
+            f"MERGE WITH SCHEMA EVOLUTION INTO delta.{_quoted(str(table.path))} AS t USING newest AS s ON {same}"
+            f" WHEN MATCHED AND ({newer}) THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+        )
+        spark.catalog.dropTempView("newest")
+
+
+def _create(frame: DataFrame, table: Table, partition_by: Sequence[str]) -> None:
+    columns = ", ".join(f"{_quoted(field.name)} {field.dataType.simpleString()}" for field in frame.schema)
+    by = f" PARTITIONED BY ({', '.join(map(_quoted, partition_by))})" if partition_by else ""
+    properties = ", ".join(f"'{name}' = '{value}'" for name, value in PROPERTIES.items())
+    frame.sparkSession.sql(
+        f"CREATE TABLE IF NOT EXISTS delta.{_quoted(str(table.path))} ({columns}) USING delta{by}"
+        f" COMMENT 'engine=spark' TBLPROPERTIES ({properties})"
+    )
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
