@@ -65,7 +65,7 @@ def everything(city: City) -> None:
 
 
 @pytest.fixture(scope="module")
-def cities(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Iterator[dict[str, City]]:
+def cities(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Iterator[dict[str, City]]:  # noqa: F811
     """The same town twice, through the same nights, on either engine."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HOME", "CATALOG", "INBOX", "NOW"):
@@ -88,19 +88,19 @@ DATASETS = [*CASES, "nasty", "newest"]
 @pytest.mark.parametrize("layer", ["silver", "quarantine"])
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_rows_are_equal(cities: dict[str, City], dataset: str, layer: str) -> None:
-    embedded, spark = (cities[engine].rows(layer, dataset, day=None) for engine in ENGINES)
-    assert spark == embedded
+    embedded, on_spark = (cities[engine].rows(layer, dataset, day=None) for engine in ENGINES)
+    assert on_spark == embedded
     assert layer == "quarantine" or embedded
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("book", ["results", "failing_keys"])
 def test_findings_are_equal(cities: dict[str, City], dataset: str, book: str) -> None:
-    embedded, spark = (
+    embedded, on_spark = (
         [{k: v for k, v in row.items() if k not in ("run_id", "at")} for row in cities[engine].book(book, dataset)]
         for engine in ENGINES
     )
-    assert spark == embedded
+    assert on_spark == embedded
     assert book == "failing_keys" or embedded
 
 
