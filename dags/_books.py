@@ -125,6 +125,7 @@ def _settings(home: Path, fernet: str, pages: str, tokens: str) -> dict[str, dic
         "core": {
             "dags_folder": str(Path(__file__).parent),
             "load_examples": "False",
+            "dags_are_paused_at_creation": "False",
             "executor": "LocalExecutor",
             "parallelism": str(SLOTS),
             "fernet_key": fernet,
@@ -135,7 +136,14 @@ def _settings(home: Path, fernet: str, pages: str, tokens: str) -> dict[str, dic
         },
         # Writers wait for one another this long, in seconds, before a task is told that the database is locked.
         "database": {"sql_alchemy_conn": f"sqlite:///{airflow / 'airflow.db'}?timeout=60"},
-        "api": {"host": "127.0.0.1", "port": str(port()), "base_url": url, "workers": "1", "secret_key": pages},
+        "api": {
+            "host": "127.0.0.1",
+            "port": str(port()),
+            "base_url": url,
+            "workers": "1",
+            "secret_key": pages,
+            "default_wrap": "True",  # of lines in the log: what went wrong stands at their end
+        },
         "api_auth": {"jwt_secret": tokens, "jwt_issuer": "citylake"},
         "dag_processor": {"parsing_processes": "1", "min_file_process_interval": "120", "print_stats_interval": "0"},
         "logging": {

@@ -9,11 +9,11 @@ delivery that came later or was mended, trigger the DAG with `{"day": "2026-03-0
 A backfill runs the days of its range, one run a day.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, TriggerRule, chain, task_group
 
-from dags._task import DAY, SPARK_POOL, ZONE, step
+from dags._task import DAY, SPARK_POOL, step
 from expectations.catalog import departments
 
 RELEASE = Asset("citylake_release", uri="citylake://gold/release")
@@ -21,8 +21,8 @@ RELEASE = Asset("citylake_release", uri="citylake://gold/release")
 with DAG(
     "nightly",
     description="Deliveries of all departments to one release and its scorecards",
-    schedule=CronTriggerTimetable("30 8 * * *", timezone="Asia/Shanghai"),
-    start_date=datetime(2026, 1, 1, tzinfo=ZONE),
+    # Without a start date the first run is the next one to come (or one that came due within the hour).
+    schedule=CronTriggerTimetable("30 8 * * *", timezone="Asia/Shanghai", run_immediately=timedelta(hours=1)),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=8),

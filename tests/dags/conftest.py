@@ -1,4 +1,4 @@
-"""A register of three departments and the nightly DAG parsed over it."""
+"""A register of three departments and the DAGs parsed over it."""
 
 import json
 from collections.abc import Iterator
@@ -19,11 +19,17 @@ def write_register(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def nightly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DAG]:
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, DAG]]:
+    """Every DAG of the folder by its name."""
     from airflow.dag_processing.dagbag import DagBag
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CITYLAKE_CATALOG", str(write_register(tmp_path_factory.mktemp("catalog"))))
         bag = DagBag(dag_folder=DAGS)
         assert bag.import_errors == {}
-        yield bag.dags["nightly"]
+        yield bag.dags
+
+
+@pytest.fixture(scope="session")
+def nightly(parsed: dict[str, DAG]) -> DAG:
+    return parsed["nightly"]

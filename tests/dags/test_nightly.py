@@ -1,7 +1,5 @@
-import json
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -35,25 +33,6 @@ def test_the_night_stands_and_falls_with_its_release(nightly: DAG) -> None:
     assert score.upstream_task_ids == {"release"}
     assert score.trigger_rule == TriggerRule.ALL_SUCCESS
     assert [task.task_id for task in nightly.tasks if not task.downstream_task_ids] == ["score"]
-
-
-def test_every_task_has_what_an_operator_needs(nightly: DAG) -> None:
-    pools = set(json.loads((DAGS / "pools.json").read_text()))
-    for task in nightly.tasks:
-        assert task.owner == "citylake", task.task_id
-        assert task.doc_md, task.task_id
-        assert task.retries == 3, task.task_id
-        assert task.retry_exponential_backoff, task.task_id
-        assert timedelta(0) < task.execution_timeout < nightly.dagrun_timeout, task.task_id
-        assert task.pool in pools, task.task_id
-        assert task.on_failure_callback, task.task_id
-
-
-def test_the_dag_says_what_it_is(nightly: DAG) -> None:
-    assert nightly.doc_md and nightly.tags and nightly.dagrun_timeout
-    assert nightly.max_active_runs == 1
-    assert not nightly.catchup
-    nightly.check_cycle()
 
 
 def test_the_release_is_an_asset(nightly: DAG) -> None:
