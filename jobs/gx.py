@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import structlog
 
 from expectations.catalog import Catalog
@@ -24,6 +23,7 @@ from jobs.results import Failing, Result
 from jobs.tally import MOST_FAILING_KEYS
 from jobs.written import Seen, Silver
 from lakehouse.contract import Contract
+from lakehouse.engine import embedded
 from lakehouse.runs import Run, code_version
 
 if TYPE_CHECKING:
@@ -103,16 +103,19 @@ def _fingerprint(questions: Sequence[Question]) -> str:
 
 def _judged(run: Run, question: Question) -> tuple[list[Result], list[Failing]]:
     contract, wanted = question.contract, columns(question.contract, question.rules)
-    slice_ = ds.dataset(list(question.ours.files))
-    of_day = ds.field("_day") == pa.scalar(run.day, pa.date32()) if contract.load == "upsert" else None
-    if slice_.count_rows(filter=of_day) <= PANDAS_ROWS:
-        return judged(contract, question.rules, slice_.to_table(columns=wanted, filter=of_day))
-    from lakehouse.engine import spark as engine
+    day = run.day if contract.load == "upsert" else None
+    with embedded.session(run.settings) as connection:
+        embedded.read(connection, "ours", question.ours.files, day)
+        count = embedded.run(connection, "SELECT count(*) AS n FROM ours").read_all()["n"][0].as_py()
+        if count <= PANDAS_ROWS:
+            listed = ", ".join(f'"{name}"' for name in wanted)
+            return judged(contract, question.rules, embedded.run(connection, f"SELECT {listed} FROM ours").read_all())
+    from lakehouse.engine import spark as large
 
-    with engine.session(run.settings) as spark:
+    with large.session(run.settings) as spark:
         rows = spark.read.parquet(*question.ours.files)
-        if contract.load == "upsert":
-            rows = rows.where(rows["_day"] == run.day)
+        if day is not None:
+            rows = rows.where(rows["_day"] == day)
         kinds = {name: contract.columns[name].type for name in wanted if name in contract.columns}
         plain = [rows[n].cast("double").alias(n) if kinds.get(n) == "decimal" else rows[n] for n in wanted]
         return judged(contract, question.rules, rows.select(plain))

@@ -71,11 +71,42 @@ def validation(
     """
     known = {rule.id: rule for rule in rules(contract)}
     told = [_result(row, _expectation(row, known, contract, standards), judged) for row in results]
+    facts = {"title": contract.title, "contract": contract.fingerprint, "rows": judged.rows}
+    return _together(contract.name, told, judged.at, {"day": judged.day.isoformat()}, facts)
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Something that looks wrong in a file without a contract: `said` in words, `count` rows, the first of them."""
+
+    kind: str
+    column: str | None
+    said: str
+    count: int
+    rows: tuple[int, ...]
+
+
+def described(file: str, at: datetime, rows: int, filled: Mapping[str, int], noted: Iterable[Noted]) -> Document:
+    """A file without a contract as a validation result: its rows, how far its columns (name -> filled rows) are filled, and
+    each thing `noted` as an expectation of ours that isn't met."""
+    told = [_told("expect_table_row_count_to_be_between", {}, True, {"observed_value": rows})]
+    for name, count in filled.items():
+        counted = _counted(rows, rows, count, every=True)
+        told.append(_told("expect_column_values_to_not_be_null", {"column": name, "mostly": 0.0}, True, counted))
+    for each in noted:
+        about = {"column": each.column} if each.column else {}
+        places = [{"_source_file": file, "_source_row": row} for row in each.rows]
+        counted = _counted(rows, rows, rows - each.count, places)
+        told.append(_told(f"expect_citylake_{each.kind}", about, False, counted, {"said": each.said}))
+    return _together(file, told, at, {"file": file}, {"rows": rows})
+
+
+def _together(name: str, told: list[Document], at: datetime, batch: Document, facts: Document) -> Document:
     passed = sum(each["success"] for each in told)
     return {
         "success": passed == len(told),
         "results": told,
-        "suite_name": contract.name,
+        "suite_name": name,
         "suite_parameters": {},
         "statistics": {
             "evaluated_expectations": len(told),
@@ -88,13 +119,24 @@ def validation(
             "active_batch_definition": {
                 "datasource_name": "citylake",
                 "data_connector_name": "fluent",
-                "data_asset_name": contract.name,
-                "batch_identifiers": {"day": judged.day.isoformat()},
+                "data_asset_name": name,
+                "batch_identifiers": batch,
             },
-            "run_id": {"run_name": judged.day.isoformat(), "run_time": judged.at.isoformat()},
-            "citylake": {"title": contract.title, "contract": contract.fingerprint, "rows": judged.rows},
+            "run_id": {"run_name": " ".join(batch.values()), "run_time": at.isoformat()},
+            "citylake": facts,
         },
         "id": None,
+    }
+
+
+def _told(kind: str, kwargs: Document, success: bool, result: Document, said: Document | None = None) -> Document:
+    config = {"type": kind, "kwargs": kwargs, "meta": {"citylake": said or {}}, "severity": "info"}
+    return {
+        "success": success,
+        "expectation_config": config,
+        "result": result,
+        "meta": {},
+        "exception_info": _fault(None),
     }
 
 
@@ -246,31 +288,38 @@ def _result(row: Mapping[str, Any], expectation: Document, judged: Judged) -> Do
         "expectation_config": expectation,
         "result": {} if broke else _outcome(row, expectation, judged),
         "meta": {},
-        "exception_info": {
-            "raised_exception": broke,
-            "exception_traceback": None,
-            "exception_message": row["message"] if broke else None,
-        },
+        "exception_info": _fault(row["message"] or "it could not be computed" if broke else None),
     }
+
+
+def _fault(message: str | None) -> Document:
+    return {"raised_exception": message is not None, "exception_traceback": None, "exception_message": message}
 
 
 def _outcome(row: Mapping[str, Any], expectation: Document, judged: Judged) -> Document:
     if row["check"] in _WHOLE or row["observed"] is not None:
         return {"observed_value": _figure(row["observed"])}
-    evaluated, unexpected = row["evaluated"], row["evaluated"] - row["passed"]
+    evaluated, passed = row["evaluated"], row["passed"]
     every = expectation["type"] == "expect_column_values_to_not_be_null"
     elements = evaluated if every or row["check"] == "declared" else max(judged.rows, evaluated)
+    return _counted(elements, evaluated, passed, judged.failing.get(row["check_id"], ()), every=every)
+
+
+def _counted(
+    elements: int, evaluated: int, passed: int, places: Iterable[Mapping[str, Any]] = (), *, every: bool = False
+) -> Document:
+    """Counts in the words of Great Expectations; where `every` row is judged there are no missing ones."""
+    unexpected, missing = evaluated - passed, elements - evaluated
     percent = 100 * unexpected / evaluated if evaluated else None
     counted: Document = {
         "element_count": elements,
         "unexpected_count": unexpected,
         "unexpected_percent": percent,
-        "partial_unexpected_index_list": [dict(place) for place in judged.failing.get(row["check_id"], ())],
+        "partial_unexpected_index_list": [dict(place) for place in places],
         "unexpected_index_column_names": list(PLACE),
     }
     if every:
         return counted
-    missing = elements - evaluated
     return counted | {
         "missing_count": missing,
         "missing_percent": 100 * missing / elements if elements else None,

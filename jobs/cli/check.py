@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _ROWS_SHOWN = 3
 _WORTH_SHOWING = ("failed", "unknown")
+_UNJUDGED = {
+    "reference": "not judged here, they look into other datasets",
+    "gx": "left to Great Expectations, add --gx",
+}
 
 
 def enter(app: typer.Typer) -> None:
@@ -35,6 +39,10 @@ def check(
         bool, typer.Option("--gate", help="Exit 1 when rows would be quarantined or the file not served.")
     ] = False,
     json: AsJson = False,
+    gx: Annotated[
+        bool,
+        typer.Option("--gx", help="Print a validation result of Great Expectations; runs the contract's gx: as well."),
+    ] = False,
 ) -> None:
     """Check a file as the night would, or describe it. Needs no lake and keeps nothing.
 
@@ -44,22 +52,29 @@ def check(
     For example:
     citylake check firms.csv
     citylake check firms.csv --contract market_supervision.firms --gate
+    citylake check firms.csv --contract market_supervision.firms --gx > firms.validation.json
     """
     from lakehouse.errors import UsageError
-    from lakehouse.settings import Settings
+    from lakehouse.settings import Settings, clock
 
     if contract is None and gate:
         raise UsageError("--gate needs a contract", hint="add --contract")
+    if json and gx:
+        raise UsageError("--json and --gx are two forms of one answer", hint="ask for one of them")
     settings = Settings.from_environment()
     if contract is None:
-        _describe(file, settings, json)
+        _describe(file, settings, json=json, gx=gx)
         return
     from jobs.check import check as judge
     from jobs.cli.contract import read
 
     agreed, standards = read(contract, settings)
-    found = judge(file, agreed, standards, screen.day_of(day, lambda: _folder_day(file)), settings)
-    if json:
+    found = judge(file, agreed, standards, screen.day_of(day, lambda: _folder_day(file)), settings, gx=gx)
+    if gx:
+        from jobs.validation import of_check
+
+        screen.as_json(of_check(found, standards, clock()))
+    elif json:
         screen.as_json(_record(found))
     else:
         _show(found)
@@ -107,8 +122,9 @@ def _show(found: "Checked") -> None:
     screen.table(["", "level", "check", "passed#", "first failing rows"], rows)
     for lost in found.lost[:_ROWS_SHOWN]:
         screen.line(f"row {lost.source_row} can't be read: {lost.reason}", "yellow")
-    if found.unjudged:
-        screen.line(f"not judged here, they look into other datasets: {', '.join(r.id for r in found.unjudged)}", "dim")
+    for kind, why in _UNJUDGED.items():
+        if listed := [rule.id for rule in found.unjudged if rule.check.kind == kind]:
+            screen.line(f"{why}: {', '.join(listed)}", "dim")
     screen.line()
     screen.line(*_verdict(found))
 
@@ -130,14 +146,19 @@ def _rows_of(found: "Checked", check_id: str) -> str:
     return " · ".join(f"row {f.source_row}" + (f" {f.key}" if f.key else "") for f in _failing(found, check_id))
 
 
-def _describe(file: Path, settings: "Settings", json: bool) -> None:
+def _describe(file: Path, settings: "Settings", *, json: bool, gx: bool) -> None:
     from dataclasses import asdict
 
     from expectations.catalog import standards_of
     from jobs.profile import profile
 
     found = profile(file, standards_of(settings.catalog), screen.today(), settings)
-    if json:
+    if gx:
+        from jobs.validation import of_profile
+        from lakehouse.settings import clock
+
+        screen.as_json(of_profile(found, clock()))
+    elif json:
         screen.as_json({**asdict(found), "source": _source(found)})
     else:
         _show_profile(found)

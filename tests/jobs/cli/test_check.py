@@ -89,3 +89,58 @@ def test_neither_airflow_nor_spark_is_loaded(catalog: Path, file: Path) -> None:
         )
         run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert run.stdout.splitlines()[-1] == "[]"
+
+
+def validation(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """What `--gx` prints, read by Great Expectations and written again."""
+    from great_expectations.core.expectation_validation_result import expectationSuiteValidationResultSchema
+
+    assert call([*arguments, "--gx"]) == 0
+    read: dict[str, Any] = expectationSuiteValidationResultSchema.loads(capsys.readouterr().out).to_json_dict()
+    return read
+
+
+def test_a_validation_result_says_what_the_check_says(
+    catalog: Path, home: Path, file: Path, told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {c["check_id"]: c for c in told("check", str(file), *CONTRACT)["checks"]}
+    found = validation(["check", str(file), *CONTRACT], capsys)
+    results = {r["expectation_config"]["meta"]["citylake"]["id"]: r for r in found["results"]}
+    assert {name: r["success"] for name, r in results.items()} == {n: c["status"] == "passed" for n, c in said.items()}
+    name = results["name.required"]
+    assert name["expectation_config"]["type"] == "expect_column_values_to_not_be_null"
+    assert (name["result"]["element_count"], name["result"]["unexpected_count"]) == (3, 1)
+    assert name["result"]["partial_unexpected_index_list"] == [
+        {"_source_file": "bridges.csv", "_source_row": 4, "key": "id=B2"}
+    ]
+    assert "13800000001" not in str(found) and not any(home.iterdir())
+
+
+def test_expectations_of_its_own_are_run_where_they_are_asked_for(
+    catalog: Path, tmp_path: Path, file: Path, told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "works" / "bridges.yml"
+    own.parent.mkdir()
+    own.write_text(
+        f"{BRIDGES}gx: [{{expect_column_max_to_be_between: {{column: length_m, max_value: 100}}}}]\n", "utf-8"
+    )
+    arguments = ["check", str(file), "--contract", str(own)]
+    assert told(*arguments)["unjudged"] == ["expect_column_max_to_be_between(length_m)"]
+    assert call(arguments) == 0
+    assert "left to Great Expectations, add --gx: expect_column_max" in capsys.readouterr().out
+    last = validation(arguments, capsys)["results"][-1]
+    assert (last["success"], last["result"]) == (False, {"observed_value": 120.0})
+
+
+def test_a_described_file_has_a_validation_result_as_well(
+    catalog: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = validation(["check", str(file)], capsys)
+    assert found["results"][0]["result"] == {"observed_value": 3}
+    columns = {r["expectation_config"]["kwargs"].get("column"): r["result"] for r in found["results"][1:5]}
+    assert columns["name"]["unexpected_count"] == 1
+
+
+def test_one_form_at_a_time(catalog: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["check", str(file), "--gx", "--json"]) == 2
+    assert "ask for one of them" in capsys.readouterr().err

@@ -39,6 +39,20 @@ def test_a_contract_is_shown_with_its_checks(catalog: Path, told: Told, capsys: 
     assert "row_count" in capsys.readouterr().out
 
 
+def test_a_contract_is_shown_as_an_expectation_suite(catalog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from great_expectations.core import ExpectationSuite
+    from great_expectations.core.expectation_suite import expectationSuiteSchema
+
+    assert call(["contract", "show", "works.bridges", "--gx"]) == 0
+    suite = ExpectationSuite(**expectationSuiteSchema.loads(capsys.readouterr().out))
+    kinds = {e.meta["citylake"]["id"]: type(e).__name__ for e in suite.expectations}
+    assert (
+        kinds["length_m.between"] == "ExpectColumnValuesToBeBetween"
+        and kinds["key.unique"] == "ExpectColumnValuesToBeUnique"
+    )
+    assert [entry["meta"]["citylake"]["id"] for entry in suite.meta["citylake"]["checks"]] == ["length_m.type"]
+
+
 def test_a_gate_stops_a_breaking_change(catalog: Path, tmp_path: Path, told: Told) -> None:
     new = tmp_path / "works" / "bridges.yml"
     new.parent.mkdir()
