@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 
 import structlog
@@ -10,6 +11,7 @@ import structlog
 from expectations.catalog import Catalog, Unusable
 from lakehouse.contract import Contract
 from lakehouse.errors import CitylakeError
+from lakehouse.logs import bound
 from lakehouse.runs import Run, code_version
 
 _log = structlog.get_logger()
@@ -53,7 +55,9 @@ def each_dataset(run: Run, catalog: Catalog, department: str, work: Callable[[Co
     failures = [(each.name, _failed(run, each, each.fault())) for each in unusable]
     try:
         with ThreadPoolExecutor(max_workers=run.settings.threads) as pool:
-            for contract, error in zip(contracts, pool.map(lambda c: _recorded(run, c, work), contracts), strict=True):
+            said_by = [copy_context() for _ in contracts]  # what a thread says carries the ids of the run
+            done = pool.map(lambda of, contract: of.run(_recorded, run, contract, work), said_by, contracts)
+            for contract, error in zip(contracts, done, strict=True):
                 if error is not None:
                     failures.append((contract.name, error))
     finally:
@@ -71,20 +75,23 @@ def last_success(run: Run) -> str | None:
 
 def _recorded(run: Run, contract: Contract, work: Callable[[Contract], Outcome]) -> Exception | None:
     started = time.monotonic()
-    try:
-        outcome = work(contract)
-    except Exception as error:  # whatever one dataset does, the others go on; it is raised again once they are done
-        return _failed(run, contract, error, seconds=_since(started), contract=contract.fingerprint)
-    _note(run, contract, seconds=_since(started), contract=contract.fingerprint, **vars(outcome))
+    with bound(dataset=contract.name):
+        try:
+            outcome = work(contract)
+        except Exception as error:  # whatever one dataset does, the others go on; it is raised again once they are done
+            return _failed(run, contract, error, seconds=_since(started), contract=contract.fingerprint)
+        seconds = _since(started)
+        _log.info("dataset done", status=outcome.status, seconds=seconds, rows_in=outcome.rows_in)
+        _note(run, contract, seconds=seconds, contract=contract.fingerprint, **vars(outcome))
     return None
 
 
 def _failed(run: Run, dataset: Contract | Unusable, error: Exception, **facts: object) -> Exception:
     ours = isinstance(error, CitylakeError)
     said_so = said(error)
-    _log.error(
-        "dataset failed", step=run.step, dataset=dataset.name, day=str(run.day), error=said_so, exc_info=not ours
-    )
+    seconds = facts.get("seconds")
+    exc_info = None if ours else error
+    _log.error("dataset failed", dataset=dataset.name, error=said_so, seconds=seconds, exc_info=exc_info)
     _note(run, dataset, status="failed", error=said_so, **facts)
     return error
 
