@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.cli import screen
+from jobs.cli import progress, screen
 from jobs.cli.screen import AsJson, Day
+from jobs.steps import STEPS
 
 if TYPE_CHECKING:
     from jobs.night import Night
@@ -25,7 +26,7 @@ def enter(app: typer.Typer) -> None:
 
 
 def run(
-    step: Annotated[str, typer.Argument(help="bring, clean, relate, geo_index, release, score or maintain.")],
+    step: Annotated[str, typer.Argument(help=f"One of {', '.join(STEPS)}.")],
     day: Day = None,
     department: Annotated[str | None, typer.Option(help="Only this one; without it every department.")] = None,
 ) -> None:
@@ -36,7 +37,6 @@ def run(
     citylake run bring --day 2026-03-01
     citylake run clean --day 2026-03-01 --department transport
     """
-    from jobs.steps import STEPS
     from lakehouse.errors import UsageError
 
     if step not in STEPS:
@@ -63,7 +63,6 @@ def backfill(
     For example:
     citylake backfill --from 2026-03-01 --to 2026-03-07
     """
-    from jobs.steps import STEPS
     from lakehouse.errors import UsageError
 
     start, end = screen.day_of(first, screen.today), screen.day_of(last, screen.today)
@@ -118,25 +117,32 @@ def _run_step(step: str, day: date, only: Sequence[str] | None, *, forced: bool 
     from expectations.catalog import departments
     from jobs.department import DatasetsFailed, said
     from jobs.run import run as run_one
-    from jobs.steps import STEPS
     from lakehouse.errors import ContractError, UsageError
 
     of_city = STEPS[step].scope == "city"
     names: Sequence[str | None] = [None] if of_city else only or [d.id for d in departments()]
     failed, begun = [], time.monotonic()
-    for name in names:
-        try:
-            run_one(step, day, name, forced=forced)
-        except (ContractError, UsageError):
-            raise
-        except Exception as error:  # whatever one department or step does, the others go on, as they do under Airflow
-            failed.append(f"{step} {name or 'city'}")
-            if not isinstance(error, DatasetsFailed):  # those are in the log by now, one line each
-                screen.progress(f"citylake: {failed[-1]}: {said(error)}")
+    with progress.shown(day, step, None if of_city else sum(_datasets(str(name)) for name in names)):
+        for name in names:
+            try:
+                run_one(step, day, name, forced=forced)
+            except (ContractError, UsageError):
+                raise
+            except Exception as error:  # whatever one department does, the others go on, as they do under Airflow
+                failed.append(f"{step} {name or 'city'}")
+                if not isinstance(error, DatasetsFailed):  # those are in the log by now, one line each
+                    screen.progress(f"citylake: {failed[-1]}: {said(error)}")
     scope = "city" if of_city else f"{len(names)} department{'s' if len(names) > 1 else ''}"
     ending = f", {len(failed)} failed" if failed else ""
     screen.progress(f"{day}  {step:<10} {scope:<15} {time.monotonic() - begun:7.1f} s{ending}")
     return failed
+
+
+def _datasets(department: str) -> int:
+    """How many contracts the department has, usable or not."""
+    from lakehouse.settings import Settings
+
+    return sum(1 for _ in (Settings.from_environment().catalog / "contracts" / department).glob("*.yml"))
 
 
 def _sources() -> AbstractContextManager[Any]:

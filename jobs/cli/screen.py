@@ -62,7 +62,8 @@ def as_json(value: object) -> None:
 
 def progress(text: str) -> None:
     """Say on stderr what is going on, so that the output proper stays clean."""
-    print(text, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{text}\n")  # in one piece: threads may speak at once
+    sys.stderr.flush()
 
 
 def cell(value: object) -> str:

@@ -1,5 +1,7 @@
 """Running days and looking at them: `run`, `backfill`, `status`, `deliveries`, `tables`, `scorecard`, `quarantine`."""
 
+import io
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -41,6 +43,34 @@ def test_a_day_runs_from_the_inbox_to_its_pages(
     assert {"bring", "clean", "release", "score"} <= night["seconds"].keys()
     assert call(["status", "--night", DAY]) == 0
     assert "2 rows in = 1 accepted + 1 quarantined + 0 unparsable" in capsys.readouterr().out
+
+
+def test_piped_a_run_says_a_plain_line_for_each_step_and_dataset(
+    catalog: Path, deliver: Deliver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deliver("works/bridges", DAY, HEADER + GOOD)
+    assert backfill() == 0
+    said = capsys.readouterr().err
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", said)
+    lines = [line.split() for line in said.splitlines()]
+    for step in ("bring", "clean"):
+        ended = [line[2:4] for line in lines if line[:2] == [DAY, step]]
+        assert sorted(ended[:2]) == [["parks.trees", "unchanged"], ["works.bridges", "succeeded"]]
+        assert ended[2] == ["2", "departments"]
+
+
+def test_a_terminal_shows_how_far_a_step_is(catalog: Path, deliver: Deliver, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    deliver("works/bridges", DAY, HEADER + GOOD)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    assert call(["run", "bring", "--day", DAY]) == 0
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    assert "2/2" in shown and "parks.trees" in shown
+    assert shown.splitlines()[-1].split()[:4] == [DAY, "bring", "2", "departments"]
 
 
 def test_a_score_a_little_short_of_100_is_never_shown_as_100(
