@@ -1,21 +1,26 @@
-"""Publishes a release's scorecards: a city page and one per department, as HTML and with the same numbers as JSON."""
+"""Publishes a release's scorecards: a city page, and per department its scores and every check, as HTML and as JSON."""
 
+import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from expectations.catalog import Catalog
+from expectations.suite.documents import Document
 from jobs.assess import Assessment, assess, read_weights
 from jobs.books import Books, Release
+from jobs.checks_page import checks_page, file_of
 from jobs.department import Outcome
 from jobs.findings import ExampleAt
 from jobs.pages import city_page, department_pages
+from jobs.validation import of_release
 from lakehouse.errors import ContractError
 from lakehouse.ops import Ops
-from lakehouse.report.records import CityPage, DepartmentPage, Example
-from lakehouse.report.render import city_html, department_html, page_json
+from lakehouse.report.records import CityPage, DepartmentPage, Edition, Example
+from lakehouse.report.render import checks_html, city_html, department_html, page_json
 from lakehouse.report.shelf import replace_folder
 from lakehouse.runs import Run
 
@@ -50,7 +55,9 @@ def _write(folder: Path, ops: Ops, catalog: Catalog, day: date, revision: int | 
     books = Books.read(ops, catalog, day, revision)
     assessment = assess(books, catalog, read_weights(catalog.path))
     departments = department_pages(assessment, catalog, books, _examples(ops, assessment))
-    replace_folder(folder, _files(city_page(assessment, catalog, books, departments), departments))
+    city = city_page(assessment, catalog, books, departments)
+    checked = of_release(ops, books, catalog, assessment)
+    replace_folder(folder, chain(_files(city, departments), _check_files(city.edition, catalog, checked)))
     return assessment
 
 
@@ -72,6 +79,16 @@ def _files(city: CityPage, departments: tuple[DepartmentPage, ...]) -> Iterator[
     for page in departments:
         yield f"{page.id}.html", department_html(page)
         yield f"{page.id}.json", page_json(page)
+
+
+def _check_files(edition: Edition, catalog: Catalog, checked: Mapping[str, Document]) -> Iterator[tuple[str, str]]:
+    """A page of every check for each department, and what it rests on: a validation result for each dataset."""
+    for department in catalog.departments:
+        contracts = catalog.of(department.id)
+        yield f"{department.id}.checks.html", checks_html(checks_page(edition, department, contracts, checked))
+        for contract in contracts:
+            if document := checked.get(contract.name):
+                yield file_of(contract), json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
 def _examples(ops: Ops, assessment: Assessment) -> ExampleAt:

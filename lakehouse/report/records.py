@@ -193,3 +193,44 @@ class CityPage:
     arrivals: tuple[tuple[MarkKind, int], ...]
     trend: tuple[Point, ...]
     failures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CheckLine:
+    """One check of a slice. `judged` rows of which `failed`, or the one figure `observed`; `name` where it has words."""
+
+    id: str
+    name: Text | None
+    expectation: str
+    arguments: str
+    status: Literal["passed", "failed", "unknown"]
+    level: str
+    dimension: Text
+    judged: int | None
+    failed: int | None
+    observed: str | None
+    message: str | None
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class CheckedDataset:
+    """A dataset's last slice of the period: `met` of `asked` checks passed. No `day`: nothing was checked."""
+
+    id: str
+    title: Text
+    day: str | None
+    file: str | None
+    met: int
+    asked: int
+    checks: tuple[CheckLine, ...]
+
+
+@dataclass(frozen=True)
+class ChecksPage:
+    """Every check of one department, the broken ones first."""
+
+    edition: Edition
+    id: str
+    name: Text
+    datasets: tuple[CheckedDataset, ...]

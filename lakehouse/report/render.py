@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from lakehouse.report.records import CityPage, DepartmentPage, published
+from lakehouse.report.records import ChecksPage, CityPage, DepartmentPage, published
 from lakehouse.settings import ZONE
 
 _FOLDER = Path(__file__).parent
@@ -26,6 +26,11 @@ def city_html(page: CityPage) -> str:
 def department_html(page: DepartmentPage) -> str:
     """A department's page as one self-contained HTML document."""
     return _templates().get_template("department.html.j2").render(page=page)
+
+
+def checks_html(page: ChecksPage) -> str:
+    """The page of every check of a department as one self-contained HTML document."""
+    return _templates().get_template("checks.html.j2").render(page=page)
 
 
 def page_json(page: CityPage | DepartmentPage) -> str:
