@@ -16,6 +16,7 @@ from jobs.judge import measured, prepare
 from jobs.parts import Pass
 from jobs.slices import cleaned
 from jobs.tally import Tally, Verdict
+from jobs.written import WRITING
 from lakehouse.contract import Contract
 from lakehouse.engine import embedded as engine
 from lakehouse.errors import ContractError
@@ -74,8 +75,8 @@ class Books:
                 earlier.setdefault(where, {})[(row["day"], delivery)] = row["loaded"]
         done = {}
         for row in run.ops.read("runs", day=run.day).to_pylist():
-            if row["step"] == "clean" and row["status"] == "succeeded":
-                done[(row["department"], row["dataset"])] = row["fingerprint"]
+            if row["step"] in WRITING and row["status"] == "succeeded":
+                done[(row["department"], row["dataset"])] = row["fingerprint"]  # none of what was restored since
         slices = {where: tuple(deliveries.values()) for where, deliveries in arrived.items()}
         return cls(slices, done, {where: _per_day(files) for where, files in earlier.items()})
 

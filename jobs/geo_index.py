@@ -12,6 +12,7 @@ from functools import reduce
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import structlog
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -158,7 +159,8 @@ def _fingerprint(sources: Sequence[Source], layer: Path) -> str:
 
 
 def _done(run: Run) -> str | None:
-    """The fingerprint of the day's last success."""
-    rows = run.ops.read("runs", day=run.day).select(["step", "status", "fingerprint"]).to_pylist()
-    done = [row["fingerprint"] for row in rows if (row["step"], row["status"]) == ("geo_index", "succeeded")]
+    """The fingerprint of the day's last success; none where the index was restored since."""
+    wrote = pc.field("step").isin(["geo_index", "restore"]) & (pc.field("status") == "succeeded")
+    rows = run.ops.read("runs", day=run.day).filter(wrote).select(["fingerprint", "writes"]).to_pylist()
+    done = [row["fingerprint"] for row in rows if "gold.positions" in (row["writes"] or "")]
     return done[-1] if done else None

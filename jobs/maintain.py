@@ -135,8 +135,8 @@ def _landing(run: Run, contract: Contract) -> int:
     if not there or not bronze.exists():
         return 0
     rows = run.ops.read("deliveries").filter(pc.field("event") == "loaded")
-    booked, opened = set(rows["delivery_id"].to_pylist()), bronze.open()
-    gone = [d for d in there if d.id in booked and opened.transaction_version(d.id) is not None]
+    held = bronze.holding(set(rows["delivery_id"].to_pylist()) & {delivery.id for delivery in there})
+    gone = [delivery for delivery in there if delivery.id in held]
     for delivery in gone:
         shutil.rmtree(delivery.path) if delivery.path.is_dir() else delivery.path.unlink()
     if gone:

@@ -3,7 +3,7 @@
 import csv
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path, PurePath
@@ -35,10 +35,11 @@ def _bring(run: Run, contract: Contract, known: Known) -> Outcome:
     sent, fault = _pull(run, contract, before, known)
     there = before | {delivery.id: delivery for _, delivery in sent}
     now = {delivery.id for _, delivery in sent}
+    loaded = _loaded(run, contract, there.values(), known)
     new = [
         delivery
         for delivery in in_order(there.values())
-        if delivery.id not in known.loaded and (delivery.id in now or not known.is_replaced(contract, delivery.id))
+        if delivery.id not in loaded and (delivery.id in now or not known.is_replaced(contract, delivery.id))
     ]
     words = {delivery.id: _load(run, contract, delivery, known) for delivery in new}
     readable = known.loaded | {delivery for delivery, word in words.items() if word == "loaded"}
@@ -50,6 +51,13 @@ def _bring(run: Run, contract: Contract, known: Known) -> Outcome:
     if isinstance(fault, SourceUnavailable | SourceRefused):
         raise fault
     return Outcome("succeeded" if told or any(words.values()) else "unchanged")
+
+
+def _loaded(run: Run, contract: Contract, deliveries: Collection[Delivery], known: Known) -> set[str]:
+    """Deliveries (ids) that needn't be loaded: bronze holds them, or what was landed of them is over (`keep`)."""
+    booked = [delivery for delivery in deliveries if delivery.id in known.loaded]
+    held = run.table("bronze", contract.table).holding(delivery.id for delivery in booked)
+    return held | {delivery.id for delivery in booked if not delivery.path.exists()}
 
 
 def _pull(

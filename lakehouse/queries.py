@@ -6,6 +6,7 @@ declares. Masking keeps identifiers off screens and out of notebooks; it doesn't
 
 import json
 import re
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import duckdb
 from deltalake import DeltaTable
 
+from lakehouse import staging
 from lakehouse.document import read_document
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.ops import Ops
@@ -55,10 +57,8 @@ def session(
 
     Raises UsageError for what DuckDB refuses, LakeError for files that are gone.
     """
-    limits: dict[str, Any] = {"memory_limit": f"{settings.memory_mb}MB", "threads": settings.threads}
-    spill = str(settings.home / "staging" / "spill")
     try:
-        with duckdb.connect(config={**limits, "temp_directory": spill}) as connection:
+        with connected(settings) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             files = [
                 file
@@ -74,6 +74,23 @@ def session(
         raise LakeError(_first_line(error), where=str(settings.home), hint=hint) from error
     except duckdb.Error as error:
         raise UsageError(_first_line(error), hint="mend the SELECT; tables are written `layer.table`") from error
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that keeps to the memory budget and spills into a folder of its own; whoever may only read the lake
+    goes without spilling."""
+    limits: dict[str, Any] = {"memory_limit": f"{settings.memory_mb}MB", "threads": settings.threads}
+    name = uuid.uuid4().hex
+    try:
+        spill = str(staging.claim(settings.home, "spill", name))
+    except LakeError:
+        spill = ""
+    try:
+        with duckdb.connect(config={**limits, "temp_directory": spill}) as connection:
+            yield connection
+    finally:
+        staging.release(settings.home, "spill", name)
 
 
 def masking(column: str) -> str:
@@ -98,14 +115,14 @@ def _view(
         files = stored.files(version=version)
         rows = _rows(connection, stored.open(version), files)
     if masked and layer in _RAW_ZONE:
-        shown = _shown(settings, table)
+        shown = shown_columns(settings, table)
         open_ = {c: c in shown or _TECHNICAL.match(c) for c in rows.columns}
         rows = rows.project(
-            ", ".join(_quoted(c) if o else f"{masking(_quoted(c))} AS {_quoted(c)}" for c, o in open_.items())
+            ", ".join(quoted(c) if o else f"{masking(quoted(c))} AS {quoted(c)}" for c, o in open_.items())
         )
     connection.register(f"{name} of the release", rows)
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(layer)}")
-    connection.execute(f"CREATE VIEW {_quoted(layer)}.{_quoted(table)} AS FROM {_quoted(f'{name} of the release')}")
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(layer)}")
+    connection.execute(f"CREATE VIEW {quoted(layer)}.{quoted(table)} AS FROM {quoted(f'{name} of the release')}")
     return files
 
 
@@ -119,12 +136,12 @@ def _rows(connection: duckdb.DuckDBPyConnection, delta: DeltaTable, files: list[
         return like
     parted = bool(delta.metadata().partition_columns)
     rows = connection.read_parquet(files, union_by_name=True, hive_partitioning=parted)
-    there = {c: _quoted(c) if c in rows.columns else "NULL" for c in like.columns}
+    there = {c: quoted(c) if c in rows.columns else "NULL" for c in like.columns}
     kinds = zip(like.columns, like.types, strict=True)
-    return rows.project(", ".join(f"CAST({there[c]} AS {kind}) AS {_quoted(c)}" for c, kind in kinds))
+    return rows.project(", ".join(f"CAST({there[c]} AS {kind}) AS {quoted(c)}" for c, kind in kinds))
 
 
-def _shown(settings: Settings, table: str) -> frozenset[str]:
+def shown_columns(settings: Settings, table: str) -> frozenset[str]:
     """The columns that needn't be masked. Without a contract that can be read, none."""
     if table == "unparsable":
         return _UNPARSABLE
@@ -154,7 +171,8 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
         yield from _nodes(branch)
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as SQL takes it."""
     return '"' + name.replace('"', '""') + '"'
 
 

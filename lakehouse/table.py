@@ -107,7 +107,7 @@ class Table:
     ) -> bool:
         """Append the batches unless a commit with the same transaction was made. Returns whether it wrote."""
         with self._opened() as table:
-            if table and commit.transaction and table.transaction_version(commit.transaction) is not None:
+            if table and commit.transaction and table.transaction_version(commit.transaction):
                 return False
             self._write(table, schema, batches, commit, mode="append", partition_by=[partition_by])
             return True
@@ -169,6 +169,27 @@ class Table:
                 writer_properties=_writing(None),
             )
             merger.when_matched_update_all(predicate=newer).when_not_matched_insert_all().execute()
+
+    def restore(self, version: int, commit: Commit) -> None:
+        """Give the table the content of an earlier version, in a new commit."""
+        with self._opened() as table:
+            assert table is not None
+            table.restore(version, commit_properties=commit.properties())
+
+    def forget(self, deliveries: Sequence[str], commit: Commit) -> None:
+        """Take the rows of deliveries (ids are hexadecimal digits) out, and the transactions that appended them back."""
+        listed = ", ".join(f"'{int(delivery, 16):032x}'" for delivery in deliveries)
+        with self._opened() as table:
+            assert table is not None
+            table.delete(f"_delivery_id IN ({listed})", commit_properties=commit.properties())
+            properties = commit.properties()
+            properties.app_transactions = [Transaction(delivery, 0) for delivery in deliveries]
+            table.create_write_transaction([], "append", table.schema(), ["_day"], commit_properties=properties)
+
+    def holding(self, transactions: Iterable[str]) -> set[str]:
+        """Those of the transactions that were made here."""
+        table = self.open() if self.exists() else None
+        return {each for each in transactions if table and table.transaction_version(each)}
 
     def days(self) -> set[date]:
         """The days that have files."""

@@ -1,0 +1,143 @@
+"""Tables brought back: to an earlier version, or from damage. What has to be made again is made when its day runs again.
+
+A slice of silver, quarantine or gold that was taken back is undone in the books, so the next run of its day makes it. A
+delivery that is no longer whole in bronze is taken out of it, so the next run of its day loads it from landing.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.written import newest
+from lakehouse import damage as damages
+from lakehouse.damage import Damage
+from lakehouse.deliveries import MANIFEST
+from lakehouse.errors import UsageError
+from lakehouse.runs import Run, code_version
+from lakehouse.table import Commit, Table
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What became of a table: its version (None: it was set aside whole), the days to run again, and how many deliveries
+    can't be loaded again because their files are no longer landed."""
+
+    version: int | None
+    days: tuple[date, ...] = ()
+    gone: int = 0
+
+
+def version_of(run: Run, name: str, day: date) -> int:
+    """The version of a table in the newest release of a day. Raises UsageError where there is none."""
+    rows = [row for row in run.ops.read("releases", day=day).to_pylist() if name in json.loads(row["tables"])]
+    if not rows:
+        raise UsageError(f"no release of {day} names {name}", hint="`citylake status` lists the releases")
+    return int(json.loads(max(rows, key=lambda row: row["revision"])["tables"])[name])
+
+
+def restore(run: Run, name: str, version: int) -> Restored:
+    """Give a table the content of an earlier version, in a new commit by the engine that owns it.
+
+    Raises UsageError for the books and for versions that don't exist, LakeError when files of the version are gone.
+    """
+    layer, _, stored = name.partition(".")
+    if layer == "ops":
+        raise UsageError("the books are only added to", where=name, hint="leave --to out to mend a damaged one")
+    table = run.table(layer, stored)
+    now = table.version()
+    if now is None or not 0 <= version <= now:
+        raise UsageError(f"no version {version}", where=name, hint=f"`citylake history {name}` lists them")
+    if version == now:
+        return Restored(now)
+    days = _days_since(run, table, version, now)
+    commit = Commit(run.id, (("restored", str(version)),))
+    if table.engine() == "spark":
+        from lakehouse.engine import spark as engine  # a JVM only where the table is Spark's
+
+        with engine.session(run.settings) as spark:
+            engine.restore(spark, table, version, commit)
+    else:
+        table.restore(version, commit)
+    return _again(run, table, days)
+
+
+def mend(run: Run, damage: Damage) -> Restored:
+    """Bring a damaged table back to what can be read."""
+    table, days = damage.table, damage.days()
+    name = f"{table.path.parent.name}.{table.path.name}"
+    damages.mend(damage, Commit(run.id, (("mended", "1"),)), run.settings.home / "damaged" / f"{name}-{run.id}")
+    version = table.version()
+    wrote = _wrote(run, table)
+    if version is None or (damage.lost and not days):  # rows of any day
+        days = set(wrote)
+    return _again(run, table, days | {day for day, at in wrote.items() if version is None or at > version})
+
+
+def _again(run: Run, table: Table, days: Iterable[date]) -> Restored:
+    """Note what has to be made again."""
+    layer, stored = table.path.parent.name, table.path.name
+    restored = _load_again(run, table) if layer == "bronze" else Restored(table.version(), tuple(sorted(days)))
+    by_slice = layer in ("silver", "quarantine")
+    department, _, dataset = stored.partition("__") if by_slice else ("", "", "")
+    for day in restored.days if by_slice or layer == "gold" else (run.day,):
+        run.ops.note(
+            "runs", at=run.now, run_id=run.id, step=run.step, department=department, dataset=dataset, day=day,
+            status="succeeded", writes=json.dumps({f"{layer}.{stored}": restored.version}), code=code_version(),
+        )  # fmt: skip
+    return restored
+
+
+def _days_since(run: Run, table: Table, version: int, now: int) -> set[date]:
+    """The days whose rows a table has from commits after `version`."""
+    if table.path.parent.name == "gold":
+        before, after = table.files_by_day(version), table.files_by_day(now)
+        return {day for day in before.keys() | after.keys() if day and before.get(day) != after.get(day)}
+    return {day for day, at in _wrote(run, table).items() if at > version}
+
+
+def _wrote(run: Run, table: Table) -> Mapping[date, int]:
+    """Day -> the version its rows were last written in, by the books."""
+    known = newest(run.ops, table.path.parent.name, {table.path.name}).get(table.path.name, {})
+    return {day: written.version for day, written in known.items()}
+
+
+def _load_again(run: Run, bronze: Table) -> Restored:
+    """Take deliveries out of bronze that aren't whole there, as long as their files are still landed."""
+    rows = run.ops.read("deliveries")
+    rows = rows.filter((pc.field("event") == "loaded") & pc.field("loaded").is_valid())
+    counts = _counts(bronze)
+    short = [row for row in _of(bronze, rows).to_pylist() if _told(bronze, row) != counts.get(row["delivery_id"], 0)]
+    there = [row for row in short if _landed(run, row)]
+    if there and bronze.exists():
+        bronze.forget(sorted({row["delivery_id"] for row in there}), Commit(run.id))
+    gone = {row["delivery_id"] for row in short} - {row["delivery_id"] for row in there}
+    return Restored(bronze.version(), tuple(sorted({row["day"] for row in there})), len(gone))
+
+
+def _of(bronze: Table, rows: pa.Table) -> pa.Table:
+    """The rows of the ledger about one dataset; `bronze.unparsable` has records of all."""
+    department, _, dataset = bronze.path.name.partition("__")
+    if not dataset:
+        return rows
+    return rows.filter((pc.field("department") == department) & (pc.field("dataset") == dataset))
+
+
+def _told(bronze: Table, row: Mapping[str, int]) -> int:
+    return row["loaded" if "__" in bronze.path.name else "unparsable"]
+
+
+def _counts(bronze: Table) -> dict[str, int]:
+    """Rows in bronze by delivery."""
+    if not bronze.exists():
+        return {}
+    counted = bronze.read(columns=["_delivery_id"])["_delivery_id"].value_counts().to_pylist()
+    return {each["values"]: each["counts"] for each in counted}
+
+
+def _landed(run: Run, row: Mapping[str, object]) -> bool:
+    folder = run.settings.home / "landing" / str(row["department"]) / str(row["dataset"]) / str(row["day"])
+    return any(path.name != MANIFEST for path in (folder / str(row["delivery_id"])).glob("*"))

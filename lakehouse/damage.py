@@ -1,0 +1,128 @@
+"""Tables that can't be read whole: what is damaged, and how to get the rest back.
+
+Log files that can't be read are set aside inside `_delta_log`; files the log names but the disk no longer has, or not
+whole, are taken off the log (Delta calls it FSCK). A table that has no usable log left is set aside as a whole. What
+was lost that way is made again from the layer before: this module says which days, `jobs.restore` sees to it.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from lakehouse.errors import LakeError
+from lakehouse.table import Commit, Table, lake_faults
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What is wrong with a table. `spoilt`: log files nobody can read. `lost`: data files gone or cut short, and their days
+    (None: of a table without days). `hopeless`: without the spoilt files no log is left."""
+
+    table: Table
+    spoilt: tuple[Path, ...] = ()
+    lost: tuple[tuple[Path, date | None], ...] = ()
+    hopeless: bool = False
+
+    def said(self) -> str:
+        """The damage in one clause."""
+        parts = [f"{path.name} of its log can't be read" for path in self.spoilt[:1]]
+        parts += [f"{len(self.spoilt) - 1} more log files can't be used"] if len(self.spoilt) > 1 else []
+        parts += [f"{len(self.lost)} data files are gone or cut short"] if self.lost else []
+        return ", ".join(parts) or "it can't be opened"
+
+    def days(self) -> set[date]:
+        """The days whose rows are lost, as far as files tell."""
+        return {day for _, day in self.lost if day}
+
+
+def find(table: Table) -> Damage | None:
+    """What is damaged in a table's newest version; None when it is whole. Looks at sizes, not into the data."""
+    spoilt = _spoilt(table.path / "_delta_log")
+    try:
+        delta = None if spoilt else table.open()  # delta-rs reads an empty commit as one that did nothing
+    except LakeError:
+        delta = None
+    if delta is None:
+        return _of_log(table, spoilt)
+    lost = _lost(table, delta)
+    return Damage(table, lost=lost) if lost else None
+
+
+def mend(damage: Damage, commit: Commit, aside: Path) -> None:
+    """Make the table open again, without what is lost. What can't be used is kept: log files and data under other names
+    inside the table; a hopeless table is moved to `aside`."""
+    table = damage.table
+    with lake_faults(table.path), table.lock():
+        if damage.hopeless:
+            aside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            shutil.move(table.path, aside)
+            return
+        for path in damage.spoilt:
+            os.replace(path, path.with_name(f"{path.name}.damaged"))
+        for path, _ in damage.lost:
+            if path.exists():
+                os.replace(path, path.with_name(f"{path.name}.damaged"))
+        if damage.lost:
+            table.open().repair(commit_properties=commit.properties())
+
+
+def _of_log(table: Table, spoilt: tuple[Path, ...]) -> Damage:
+    with tempfile.TemporaryDirectory(prefix="citylake-") as folder:
+        copy = Path(folder, "_delta_log")
+        shutil.copytree(table.path / "_delta_log", copy, ignore=lambda _, names: {*names} & {path.name for path in spoilt})
+        try:
+            delta = DeltaTable(folder)
+        except (DeltaError, OSError):
+            return Damage(table, spoilt, hopeless=True)
+        return Damage(table, spoilt, _lost(table, delta))
+
+
+def _lost(table: Table, delta: DeltaTable) -> tuple[tuple[Path, date | None], ...]:
+    lost = []
+    for file in pa.table(delta.get_add_actions(flatten=True)).to_pylist():
+        path = table.path / unquote(file["path"])
+        if not path.exists() or path.stat().st_size != file["size_bytes"]:
+            lost.append((path, file.get("partition._day", file.get("partition.day"))))
+    return tuple(lost)
+
+
+def _spoilt(log: Path) -> tuple[Path, ...]:
+    """Checkpoints that can't be read, and every commit from the first one that can't be, or after a missing one."""
+    checkpoints = sorted(log.glob("[0-9]*.checkpoint*.parquet"))
+    unreadable = [path for path in checkpoints if not _is_parquet(path)]
+    summed_up = max((_version(path) for path in checkpoints if path not in unreadable), default=-1)
+    commits = [path for path in sorted(log.glob("[0-9]*.json")) if _version(path) > summed_up]
+    for expected, path in enumerate(commits, start=summed_up + 1):
+        if _version(path) != expected or not _is_commit(path):
+            return (*unreadable, *commits[expected - summed_up - 1 :])
+    return tuple(unreadable)
+
+
+def _version(path: Path) -> int:
+    return int(path.name.partition(".")[0])
+
+
+def _is_parquet(path: Path) -> bool:
+    try:
+        return pq.read_metadata(path).num_rows >= 0
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def _is_commit(path: Path) -> bool:
+    try:
+        lines: Sequence[object] = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
+    except (OSError, ValueError):
+        return False
+    return bool(lines) and all(isinstance(line, dict) for line in lines)
