@@ -146,6 +146,8 @@ def _settings(home: Path, fernet: str, pages: str, tokens: str) -> dict[str, dic
         },
         "api_auth": {"jwt_secret": tokens, "jwt_issuer": "citylake"},
         "dag_processor": {"parsing_processes": "1", "min_file_process_interval": "120", "print_stats_interval": "0"},
+        # Steps may take every core: an answer of the API server can take longer than the 5 s of the default.
+        "workers": {"execution_api_timeout": "30"},
         "logging": {
             "base_log_folder": str(written),
             "dag_processor_child_process_log_directory": str(written / "dag_processor"),

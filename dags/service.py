@@ -15,7 +15,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from dags import _books, _processes
 from lakehouse.errors import CitylakeError, EnvironmentFault, LakeError
@@ -28,7 +30,7 @@ COMPONENTS = {
     "scheduler": ("scheduler", "--skip-serve-logs"),
 }
 POOLS = Path(__file__).parent / "pools.json"
-READY_S = 90
+READY_S = 120
 GRACE_S = 20
 LOOK_EVERY_S = 0.3
 
@@ -63,7 +65,7 @@ def up(settings: Settings, around: Sequence[str] = ()) -> int:
             _claim(_books.port())
             _books.configure(home)
         if password := _books.new_password(home):
-            print(f"user {_books.USER}, password {password}: shown this once, kept in {_books.passwords(home)}")
+            print(f"password, shown this once: {password}")
         _books.migrate(home, env)
         _books.command(home, env, "pools", "import", str(POOLS))
         _start(home, env, {name: around if name == "scheduler" else () for name in missing})
@@ -86,22 +88,25 @@ def down(home: Path) -> int:
 
 def _start(home: Path, env: Mapping[str, str], commands: Mapping[str, Sequence[str]]) -> None:
     """Starts each component inside its command, and ends them all again where one of them doesn't come up."""
-    started = {}
+    began = datetime.now(UTC)
+    started: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, around in commands.items():
+            if name == "scheduler":
+                _await(home, started, began)  # its first tasks ask the API server at once
             command = [*around, sys.executable, "-m", "dags.service", "be", name]
             started[name] = _processes.start(
                 command, env=env, record=_path(home, name), folder=_books.folder(home), log=_log(home, name)
             )
-        _await(home, started)
+        _await(home, started, began)
     except BaseException:
         for name in commands:
             _end(home, name)
         raise
 
 
-def _await(home: Path, started: Mapping[str, "subprocess.Popen[bytes]"]) -> None:
-    """Returns when Airflow says that its parts are well. Raises EnvironmentFault when one has ended or time is up."""
+def _await(home: Path, started: Mapping[str, "subprocess.Popen[bytes]"], began: datetime) -> None:
+    """Returns when the API server answers that what was started is well. Raises EnvironmentFault when one has ended or time is up."""
     import httpx
 
     deadline = time.monotonic() + READY_S
@@ -114,9 +119,16 @@ def _await(home: Path, started: Mapping[str, "subprocess.Popen[bytes]"]) -> None
             health = httpx.get(f"{_books.url(home)}/api/v2/monitor/health", trust_env=False).json()
         except (httpx.HTTPError, ValueError):
             continue
-        if all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor")):
+        if all(_is_well(health, name, began) for name in started if name != "api-server"):
             return
     raise EnvironmentFault(f"Airflow isn't up after {READY_S} s", hint=f"see {_books.logs(home)}")
+
+
+def _is_well(health: Any, name: str, began: datetime) -> bool:
+    """Whether Airflow says so, after a sign of life of this process and not of one before it."""
+    part = name.replace("-", "_")
+    said = health[part][f"latest_{part}_heartbeat"]
+    return said is not None and datetime.fromisoformat(said) >= began and bool(health[part]["status"] == "healthy")
 
 
 def _be(home: Path, name: str) -> None:
