@@ -124,8 +124,7 @@ def _judged(run: Run, question: Question) -> tuple[list[Result], list[Failing]]:
 def _result(contract: Contract, answer: "Answer") -> Result:
     if answer.success is None:
         return Result(answer.rule, "unknown", 0, 0, message=answer.message)
-    shown = not any(contract.columns[name].class_ == "sensitive" for name in answer.rule.columns)
-    observed = answer.observed if shown else None
+    observed = results.visible(contract, answer.rule, answer.observed)
     return Result(answer.rule, "passed" if answer.success else "failed", answer.evaluated, answer.passed, observed)
 
 

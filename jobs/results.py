@@ -77,6 +77,12 @@ class Failing:
         return cls(check_id, row["_delivery_id"], row["_source_file"], row["_source_row"], key)
 
 
+def visible(contract: Contract, rule: Rule, observed: str | None) -> str | None:
+    """What a check has observed, None where a column it looks at is sensitive: it may be a value of it."""
+    hidden = any(contract.columns[name].class_ == "sensitive" for name in rule.columns)
+    return None if hidden else observed
+
+
 def note(run: Run, contract: Contract, results: Iterable[Result], failing: Iterable[Failing]) -> None:
     """Write the outcome of checks into the books, with rows to look at."""
     where = {

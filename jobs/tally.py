@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from expectations.checks import REGISTRY
 from expectations.plan import BITS, ROW_ID, Plan
 from expectations.rules import Rule
-from jobs.results import Count, Failing, Result
+from jobs.results import Count, Failing, Result, visible
 
 MOST_FAILING_KEYS = 1_000
 """Failing rows kept per check and slice: enough to mend by, little enough to read."""
@@ -135,7 +135,8 @@ def _tables(plan: Plan, measured: Mapping[int, Mapping[str, Any]]) -> list[Resul
         if row is None:
             results.append(Result(rule, "unknown", 0, 0, message="the check could not be computed"))
         else:
-            results.append(Result.of(rule, row["evaluated"], row["passed"], observed=row["observed"]))
+            observed = visible(plan.contract, rule, row["observed"])
+            results.append(Result.of(rule, row["evaluated"], row["passed"], observed=observed))
     return results
 
 
