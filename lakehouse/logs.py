@@ -76,10 +76,9 @@ def run_id() -> str:
     return str(structlog.contextvars.get_contextvars().get("run_id", ""))
 
 
-def read(home: Path, day: date) -> Iterator[Event]:
-    """The events of a business day, oldest first. A line cut short by a full disk is left out."""
-    path = _file(home / "logs", day.isoformat())
-    if path.exists():
+def read(home: Path, day: date | None = None) -> Iterator[Event]:
+    """The events of a business day (of all, oldest first, when None). A line cut short by a full disk is left out."""
+    for path in sorted((home / "logs").glob(_file(home, day.isoformat() if day else "*").name)):
         with path.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 with suppress(ValueError):

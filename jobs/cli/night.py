@@ -1,7 +1,8 @@
-"""Running steps and looking at what they did: `run`, `backfill`, `status`."""
+"""Running steps and looking at what they did: `run`, `backfill`, `status`, `logs`."""
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,7 @@ def enter(app: typer.Typer) -> None:
     app.command("run")(run)
     app.command("backfill")(backfill)
     app.command("status")(status)
+    app.command("logs")(logs)
 
 
 def run(
@@ -44,7 +46,7 @@ def run(
     if department and STEPS[step].scope == "city":
         raise UsageError(f"step '{step}' runs for the whole city", hint="leave --department out")
     on = screen.day_of(day, screen.today)
-    with _sources():
+    with _night(), _sources():
         failed = _run_step(step, on, [department] if department else None)
     if failed:
         raise typer.Exit(1)
@@ -69,7 +71,7 @@ def backfill(
     if end < start:
         raise UsageError(f"--to {end} is before --from {start}", hint="swap them")
     failed: list[str] = []
-    with _sources():
+    with _night(), _sources():
         for day in (start + timedelta(n) for n in range((end - start).days + 1)):
             for step in (name for name, row in STEPS.items() if row.nightly):
                 failed += [f"{day} {name}" for name in _run_step(step, day, None, forced=force)]
@@ -110,6 +112,50 @@ def status(
         _show_night(settings, ops, screen.day_of(night, screen.today), json)
     else:
         _show_days(nights.delivered_days(settings), nights.releases(ops), json)
+
+
+def logs(
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN_ID", help="Only this run, or this night (a run of the DAG).")
+    ] = None,
+    day: Day = None,
+    json: AsJson = False,
+) -> None:
+    """What was said while steps ran, with the ids of run, step and dataset. Without arguments: of today.
+
+    \b
+    For example:
+    citylake logs --day 2026-03-01
+    """
+    from lakehouse.logs import read
+    from lakehouse.settings import Settings
+
+    on = screen.day_of(day, screen.today) if day or not run else None
+    said = [e for e in read(Settings.from_environment().home, on) if run in (None, e.get("run_id"), e.get("night"))]
+    if json:
+        screen.as_json(said)
+        return
+    if not said:
+        screen.line("Nothing was said" + (f" by {run}." if run else f" on {on}."))
+    for event in said:
+        screen.line(_said(event), {"error": "red", "warning": "yellow"}.get(event.get("level", ""), ""))
+
+
+def _said(event: Mapping[str, Any]) -> str:
+    """One event as a line, the lines of code of an error below it."""
+    head = (event.get("at"), event.get("level"), event.get("run_id"), event.get("dataset"), event.get("event"))
+    ours = ("at", "level", "run_id", "dataset", "event", "night", "step", "day", "department", "exception")
+    facts = [f"{name}={value}" for name, value in event.items() if name not in ours and value is not None]
+    below = "".join(f"\n    {line}" for line in event.get("exception", "").splitlines())
+    return "  ".join([*(str(part) for part in head if part), *facts]) + below
+
+
+def _night() -> AbstractContextManager[None]:
+    """All runs of one command are one night: what they say has its id."""
+    from lakehouse.logs import bound
+    from lakehouse.settings import clock
+
+    return bound(night=f"{clock():%Y%m%dT%H%M%SZ}-{os.getpid()}")
 
 
 def _run_step(step: str, day: date, only: Sequence[str] | None, *, forced: bool = False) -> list[str]:

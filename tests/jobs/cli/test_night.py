@@ -59,6 +59,20 @@ def test_piped_a_run_says_a_plain_line_for_each_step_and_dataset(
         assert ended[2] == ["2", "departments"]
 
 
+def test_what_was_said_is_found_by_run_night_and_day(
+    catalog: Path, deliver: Deliver, told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deliver("works/bridges", DAY, HEADER + GOOD)
+    backfill()
+    (one,) = [e for e in told("logs", "--day", DAY) if (e.get("step"), e.get("dataset")) == ("clean", "works.bridges")]
+    assert {e["run_id"] for e in told("logs", one["run_id"])} == {one["run_id"]}
+    assert {e["step"] for e in told("logs", one["night"])} > {"bring", "clean", "score"}
+    assert told("logs", "nobody") == told("logs", "--day", NEXT) == []
+    assert call(["logs", one["run_id"]]) == 0
+    shown = capsys.readouterr().out
+    assert "works.bridges" in shown and "status=succeeded" in shown and "department=" not in shown
+
+
 def test_a_terminal_shows_how_far_a_step_is(catalog: Path, deliver: Deliver, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
