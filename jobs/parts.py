@@ -111,6 +111,9 @@ def judge_parts(
     connection: duckdb.DuckDBPyConnection, of: Pass, parts: Sequence[Part], each: Each
 ) -> tuple[Tally, list[Judged]]:
     """Judge all parts. `connection` is prepared for the plan; here it only compares rows that may repeat others."""
+    if len(parts) == 1:
+        (judged,) = each(_judge_alone, parts)
+        return judged.tally, [judged]
     found = []
     for bit, columns in of.plan.unique_sets:
         hashed = [np.load(file) for file in each(_hash, [(part, columns) for part in parts])]
@@ -125,11 +128,11 @@ def judge_parts(
     if (repeated := judge.repeated(found)) is not None:
         repeats = of.file("repeated")
         pq.write_table(repeated, repeats)
-    judged = list(each(_judge, [(part, repeats) for part in parts]))
+    done = list(each(_judge, [(part, repeats) for part in parts]))
     tally = Tally()
-    for one in judged:
-        tally.absorb(one.tally)
-    return tally, judged
+    for part in done:
+        tally.absorb(part.tally)
+    return tally, done
 
 
 def _hash(task: tuple[Part, tuple[str, ...]]) -> Path:
@@ -150,12 +153,20 @@ def _find_candidates(task: tuple[Part, tuple[str, ...], Path]) -> Path:
 
 def _judge(task: tuple[Part, Path | None]) -> Judged:
     part, repeats = task
-    of = part.of
+    with _opened(part) as connection:
+        known = None if repeats is None else pq.read_table(repeats)
+        return _written(part.of, judge.rows(connection, part.of.plan, known))
+
+
+def _judge_alone(part: Part) -> Judged:
+    with _opened(part) as connection:
+        return _written(part.of, judge.judged(connection, part.of.plan))
+
+
+def _written(of: Pass, rows: pa.RecordBatchReader) -> Judged:
     split = Split(of.plan, of.layers, of.folder)
     accepted, rejected = of.file("accepted"), of.file("rejected")
-    with _opened(part) as connection:
-        rows = judge.rows(connection, of.plan, None if repeats is None else pq.read_table(repeats))
-        _write(accepted, silver_schema(of.plan.contract), split.accepted_batches(rows), of)
+    _write(accepted, silver_schema(of.plan.contract), split.accepted_batches(rows), of)
     if not split.tally.quarantined:
         return Judged(split.tally, accepted, None)
     _write(rejected, quarantine_schema(of.plan.contract), split.rejected_batches(), of)
