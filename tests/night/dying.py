@@ -46,7 +46,7 @@ MOMENTS: dict[str, tuple[str, str, Callable[..., Any]]] = {
     "before the books": ("lakehouse.ops:Ops", "flush", lambda _: die),
     "between the books": ("lakehouse.table:Table", "append_once", die_before_runs),
     "during the silver write": ("jobs.split:Split", "accepted_batches", die_amid),
-    "between silver and quarantine": ("jobs.clean", "_write_quarantine", lambda _: die),
+    "between silver and quarantine": ("jobs.slices", "_quarantine", lambda _: die),
 }
 """Where to die: the module (and class), the function, and what becomes of it."""
 
