@@ -97,20 +97,25 @@ _LISTENERS: list[Callable[[Event], None]] = []
 
 
 class _Kept:
-    """A structlog processor: writes the event into the day's file, tells it to who listens, passes it on."""
+    """A structlog processor: writes what is said during a run into the day's file, tells it to who listens, passes it on.
+
+    What Airflow says before and after is its own.
+    """
 
     folder: Path
 
     def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        ids = structlog.contextvars.get_contextvars()
+        if "run_id" not in ids:
+            return event
         if error := _error(event.pop("exc_info", None)):
             event["exception"] = traced(error)
         now = datetime.now(UTC)
         said = {"at": now.isoformat(timespec="milliseconds"), "level": method}
-        said |= {**structlog.contextvars.get_contextvars(), **event}
-        day = str(said.get("day") or now.date())
+        said |= {**ids, **event}
         with suppress(OSError):  # a full disk ends the step itself, which says so
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _append(_file(self.folder, day), json.dumps(said, ensure_ascii=False, default=str))
+            _append(_file(self.folder, said["day"]), json.dumps(said, ensure_ascii=False, default=str))
         for listener in tuple(_LISTENERS):
             listener(said)
         return event
