@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -69,7 +70,8 @@ def connection_uri(name: str) -> str:
         from airflow.sdk.exceptions import AirflowNotFoundException
 
         try:
-            return str(Connection.get(name).get_uri())
+            stored = urlsplit(str(Connection.get(name).get_uri()))
+            return stored._replace(path=stored.path.replace("%2F", "/")).geturl()  # Airflow takes a path for one name
         except AirflowNotFoundException:
             pass  # unknown to Airflow too: the error below says where it can be set
     raise EnvironmentFault(
