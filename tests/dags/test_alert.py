@@ -7,9 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import Connection
 
 from dags._alert import alert, reason, send
 from lakehouse.errors import SliceRefused
+from lakehouse.settings import connection_uri
 
 VARIABLE = "CITYLAKE_CONN_CITYLAKE_ALERTS"
 
@@ -83,3 +85,13 @@ def test_only_errors_of_our_own_are_quoted() -> None:
 def test_an_address_of_another_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="neither"):
         send("line", "file:///etc/passwd")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["https://chat.example/robot/send?access_token=a%2Fb", "http://user:pa%2Fss@host:8080/api/v1"],
+)
+def test_a_connection_stored_in_airflow_keeps_its_path(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "nightly")
+    monkeypatch.setattr(Connection, "get", lambda name: Connection.from_uri(uri, conn_id=name))
+    assert connection_uri("anywhere") == uri
