@@ -3,33 +3,18 @@
 import os
 import re
 import shutil
-import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
-from typing import Literal
 
+from jobs import health
+from jobs.health import Finding
 from lakehouse.engine import jars
 from lakehouse.errors import CitylakeError
-from lakehouse.layout import RAW_ZONE
-from lakehouse.settings import Settings, clock, connection_uri
+from lakehouse.settings import Settings, connection_uri
 
-_LEAST_BYTES, _ENOUGH_BYTES = 1 << 30, 10 << 30
 _JAVA = (17, 21)
-_TABLES = ("bronze", "silver", "quarantine", "gold", "ops")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. `broken`: a night would fail; `note`: it works, but not for all or not for long."""
-
-    subject: str
-    verdict: Literal["fine", "note", "broken"]
-    said: str
-    mend: str = ""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -38,8 +23,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _packages()
     yield _java()
     yield _jars()
-    yield from _lake(settings)
-    yield _clock(settings)
+    yield from health.lake(settings)
+    yield health.clocks(settings)
     yield from _catalogue(settings)
 
 
@@ -95,59 +80,6 @@ def _jars() -> Finding:
         return Finding("JARs", "fine", f"{len(jars.jar_paths())} in {jars.folder()}")
     except CitylakeError as error:
         return Finding("JARs", "broken", error.what, f"{sys.executable} -m lakehouse.engine.jars")
-
-
-def _lake(settings: Settings) -> Iterator[Finding]:
-    home = settings.home
-    if not home.exists():
-        yield Finding("lake", "note", f"{home} doesn't exist yet", "citylake init")
-        return
-    if not os.access(home, os.W_OK | os.X_OK):
-        yield Finding("lake", "broken", f"{home} can't be written", f"chown -R $(id -u) {home}")
-        return
-    free = shutil.disk_usage(home).free
-    said = f"{home}, {free / (1 << 30):.0f} GB free"
-    if free < _LEAST_BYTES:
-        yield Finding("lake", "broken", said, "free some space")
-    else:
-        yield Finding(
-            "lake", "fine" if free > _ENOUGH_BYTES else "note", said, "" if free > _ENOUGH_BYTES else "free some space"
-        )
-    seen = [home / name for name in RAW_ZONE if (home / name).is_dir()]
-    if readable := [str(p) for p in seen if stat.S_IMODE(p.stat().st_mode) & 0o077]:
-        yield Finding("raw zone", "note", "other users may read it", f"chmod 700 {' '.join(readable)}")
-    yield from _tables(home)
-
-
-def _tables(home: Path) -> Iterator[Finding]:
-    from lakehouse.table import Table
-
-    tables = [Table(p) for layer in _TABLES for p in sorted((home / layer).glob("*"))]
-    damaged = []
-    for table in tables:
-        try:
-            table.version()
-        except CitylakeError as error:
-            damaged.append(f"{table.path.parent.name}.{table.path.name}: {error.what}")
-    if damaged:
-        yield Finding("tables", "broken", "; ".join(damaged), "bring these folders back from your backup")
-    else:
-        yield Finding("tables", "fine", f"{len(tables)} can be opened")
-
-
-def _clock(settings: Settings) -> Finding:
-    """A clock behind the books would hide new rows behind old ones."""
-    from lakehouse.ops import Ops
-
-    now = clock()
-    try:
-        newest = max((row["at"] for row in Ops(settings.home).read("runs").select(["at"]).to_pylist()), default=now)
-    except CitylakeError:
-        newest = now  # said under `tables`
-    if newest > now:
-        return Finding("clock", "broken", f"{now:%Y-%m-%d %H:%M} UTC is before the last run, {newest:%Y-%m-%d %H:%M}",
-                       "set the clock (timedatectl set-ntp true), or unset CITYLAKE_NOW")  # fmt: skip
-    return Finding("clock", "fine", f"{now:%Y-%m-%d %H:%M} UTC")
 
 
 def _catalogue(settings: Settings) -> Iterator[Finding]:

@@ -98,15 +98,27 @@ def _lost(table: Table, delta: DeltaTable) -> tuple[tuple[Path, date | None], ..
 
 
 def _spoilt(log: Path) -> tuple[Path, ...]:
-    """Checkpoints that can't be read, and every commit from the first one that can't be, or after a missing one."""
+    """Checkpoints that can't be read and the pointer to them, and every commit from the first one that can't be read, or
+    that comes after a missing one."""
     checkpoints = sorted(log.glob("[0-9]*.checkpoint*.parquet"))
     unreadable = [path for path in checkpoints if not _is_parquet(path)]
-    summed_up = max((_version(path) for path in checkpoints if path not in unreadable), default=-1)
+    readable = {_version(path) for path in checkpoints if path not in unreadable}
+    pointer = log / "_last_checkpoint"
+    if pointer.exists() and _pointed(pointer) not in readable:
+        unreadable.append(pointer)
+    summed_up = max(readable, default=-1)
     commits = [path for path in sorted(log.glob("[0-9]*.json")) if _version(path) > summed_up]
-    for expected, path in enumerate(commits, start=summed_up + 1):
-        if _version(path) != expected or not _is_commit(path):
-            return (*unreadable, *commits[expected - summed_up - 1 :])
+    for place, path in enumerate(commits):
+        if _version(path) != summed_up + 1 + place or not _is_commit(path):
+            return (*unreadable, *commits[place:])
     return tuple(unreadable)
+
+
+def _pointed(pointer: Path) -> int | None:
+    try:
+        return int(json.loads(pointer.read_text("utf-8"))["version"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _version(path: Path) -> int:

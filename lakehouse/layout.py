@@ -1,5 +1,9 @@
 """The folders of a lake, and who may read them."""
 
+import re
+import shutil
+from pathlib import Path
+
 from lakehouse.errors import LakeError
 from lakehouse.settings import Settings
 
@@ -10,8 +14,39 @@ OPEN = ("gold", "ops", "pages", "logs")
 """Folders without sensitive values."""
 
 
+_UNUSABLE = re.compile(r"[\[\]^|\\\t\r\n]|%[0-9A-Fa-f]{2}")
+"""What delta-rs 1.6 takes for something else in a path."""
+
+
+def require_path(home: Path) -> None:
+    """Raise LakeError unless tables can lie in this folder."""
+    if found := _UNUSABLE.search(str(home)):
+        raise LakeError(
+            f"tables can't lie in a folder whose name holds {found[0]!r}",
+            where=str(home),
+            hint="set CITYLAKE_HOME to another",
+        )
+
+
+def free_mb(folder: Path) -> float:
+    """Free space on the folder's disk in MB of a million bytes."""
+    return shutil.disk_usage(folder).free / 1_000_000
+
+
+def require_room(settings: Settings, coming_mb: float) -> None:
+    """Raise LakeError unless the lake's disk has room for what is coming, and `min_free_mb` at the least."""
+    free, needed = free_mb(settings.home), max(coming_mb, settings.min_free_mb)
+    if free < needed:
+        raise LakeError(
+            f"{free:,.0f} MB are free, {needed:,.0f} MB are needed",
+            where=str(settings.home),
+            hint="`citylake maintain` deletes what is over; free some space, then run it again",
+        )
+
+
 def prepare(settings: Settings) -> None:
-    """Make the folders that are missing and close the raw zone. Raises LakeError when the disk won't."""
+    """Make the folders that are missing and close the raw zone. Raises LakeError when the disk won't, or tables can't lie there."""
+    require_path(settings.home)
     try:
         for folder in (*(settings.home / name for name in (*RAW_ZONE, *OPEN)), settings.inbox):
             folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lakehouse.errors import EnvironmentFault
 
@@ -19,7 +19,8 @@ ZONE = ZoneInfo("Asia/Shanghai")
 class Settings(BaseModel):
     """Where the lake and the catalogue are, how much of the machine one process may take, and which engine cleans.
 
-    With engine `auto`, Spark cleans slices whose deliveries have `spark_above_mb` megabytes or more.
+    With engine `auto`, Spark cleans slices whose deliveries have `spark_above_mb` megabytes or more. `spark` says where it
+    runs: the `lake`'s own engine, `local` in the process itself, or a Connect server elsewhere (`sc://host:port`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
@@ -29,13 +30,15 @@ class Settings(BaseModel):
     inbox: Path
     memory_mb: int = 1024
     threads: int = 2
+    min_free_mb: int = 1000
     engine: Literal["auto", "embedded", "spark"] = "auto"
     spark_above_mb: int = 200
+    spark: str = Field("lake", pattern=r"^(lake|local|sc://[^@;]+(;use_ssl=true)?)$")
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """Settings from `CITYLAKE_HOME`, `_CATALOG`, `_INBOX`, `_MEMORY_MB`, `_THREADS`, `_ENGINE` and
-        `_SPARK_ABOVE_MB`; an empty one counts as unset."""
+        """Settings from `CITYLAKE_HOME`, `_CATALOG`, `_INBOX`, `_MEMORY_MB`, `_THREADS`, `_MIN_FREE_MB`, `_ENGINE`,
+        `_SPARK_ABOVE_MB` and `_SPARK`; an empty one counts as unset."""
         asked = {name: value for name in cls.model_fields if (value := os.environ.get(f"CITYLAKE_{name.upper()}"))}
         home = Path(asked.pop("home", "lake")).absolute()
         catalog = Path(asked.pop("catalog", Path(__file__).parent.parent / "expectations")).absolute()

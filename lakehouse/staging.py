@@ -4,12 +4,14 @@ import fcntl
 import os
 import shutil
 import threading
+import time
 import uuid
 from pathlib import Path
 
 from lakehouse.errors import LakeError
 
 _KINDS = ("runs", "spill", "spark")
+_UNNAMED_S = 3600
 _held: dict[Path, int] = {}
 _claiming = threading.Lock()
 
@@ -50,15 +52,27 @@ def release(home: Path, kind: str, name: str) -> None:
 
 def sweep(home: Path) -> None:
     """Remove the folders whose process is gone."""
-    for path in (folder for kind in _KINDS for folder in (home / "staging" / kind).glob("[!.]*")):
-        try:
-            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:
-            continue  # another process has swept it, or it is no folder of ours
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
-        except BlockingIOError:
-            pass  # its process lives
-        finally:
-            os.close(handle)
+    for path in abandoned(home):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def abandoned(home: Path) -> list[Path]:
+    """The folders whose process is gone."""
+    folders = [folder for kind in _KINDS for folder in (home / "staging" / kind).glob("[!.]*")]
+    unnamed = (home / "staging").glob("*/.*")  # between making and naming one, its process locks it
+    folders += [folder for folder in unnamed if time.time() - folder.stat().st_mtime > _UNNAMED_S]
+    return [folder for folder in folders if _is_free(folder)]
+
+
+def _is_free(folder: Path) -> bool:
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False  # another process has swept it, or it is no folder of ours
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False  # its process lives
+    finally:
+        os.close(handle)

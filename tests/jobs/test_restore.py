@@ -105,6 +105,16 @@ def spoil_checkpoint(of: Table) -> None:
     next((of.path / "_delta_log").glob("*.checkpoint.parquet")).write_bytes(b"garbage")
 
 
+def spoil_pointer(of: Table) -> None:
+    of.open().create_checkpoint()
+    (of.path / "_delta_log" / "_last_checkpoint").write_text("garbage")
+
+
+def lose_a_checkpoint(of: Table) -> None:
+    of.open().create_checkpoint()
+    next((of.path / "_delta_log").glob("*.checkpoint.parquet")).unlink()
+
+
 def lose_a_commit(of: Table) -> None:
     sorted((of.path / "_delta_log").glob("*.json"))[1].unlink()
 
@@ -129,7 +139,10 @@ def lose_the_log(of: Table) -> None:
 )
 @pytest.mark.parametrize(
     "harm",
-    [cut_last_commit, empty_last_commit, spoil_checkpoint, lose_a_commit, lose_a_file, cut_a_file, lose_the_log],
+    [
+        *(cut_last_commit, empty_last_commit, spoil_checkpoint, spoil_pointer, lose_a_checkpoint, lose_a_commit),
+        *(lose_a_file, cut_a_file, lose_the_log),
+    ],
     ids=lambda harm: harm.__name__,
 )
 def test_a_damaged_table_is_found_mended_and_made_whole(city: City, name: str, harm: Callable[[Table], None]) -> None:
@@ -141,7 +154,7 @@ def test_a_damaged_table_is_found_mended_and_made_whole(city: City, name: str, h
     assert found and found.said()
     restored = done(city, lambda run: mend(run, found))
     assert not of.exists() or damage.find(of) is None
-    assert restored.gone == 0
+    assert restored.gone == 0 and (restored.version is None) == (harm is lose_the_log)
     for day in restored.days:  # what the command says to do next
         night(city, day)
     assert damage.find(of) is None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lakehouse import layout
 from tests.jobs.small_city import text_of
 from tests.night.town import (
     COLUMNS,
@@ -41,7 +42,10 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     [(3000, "landing can't be written: No space left on device; free space"), (1300, "the disk is full; free some")],
     ids=["in landing", "in bronze"],
 )
-def test_a_full_disk(town: Town, disk: Path, undisturbed: Contents, size_kb: int, says: str) -> None:
+def test_a_disk_that_fills_up(
+    town: Town, disk: Path, undisturbed: Contents, size_kb: int, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout, "free_mb", lambda folder: 1e6)  # when the night began
     town.home = disk / "lake"
     town.deliver_all(SHOPS)
     town.deliver(DATASETS[SHOPS], padded(size_kb * KB))
@@ -53,6 +57,31 @@ def test_a_full_disk(town: Town, disk: Path, undisturbed: Contents, size_kb: int
     assert town.failed_departments() == [SHOPS]
     subprocess.run(["mount", "-o", "remount,size=32m", str(disk)], check=True)
     assert healed(town, undisturbed)
+
+
+def test_a_disk_without_room_is_told_before_anything_is_written(
+    town: Town, disk: Path, undisturbed: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CITYLAKE_MIN_FREE_MB", "1")
+    town.home = disk / "lake"
+    town.deliver_all(SHOPS)
+    town.deliver(DATASETS[SHOPS], padded(3000 * KB))
+    said = {step: str(error) for step, error in town.whole_night().items()}
+    assert set(said) == {f"bring {SHOPS}"}
+    assert one_line(said[f"bring {SHOPS}"])
+    assert "MB are free, 5 MB are needed; `citylake maintain`" in said[f"bring {SHOPS}"]
+    assert not (town.home / "landing" / SHOPS).exists()
+    assert others_are_as_ever(town, undisturbed)
+    assert town.failed_departments() == [SHOPS]
+    subprocess.run(["mount", "-o", "remount,size=32m", str(disk)], check=True)
+    assert healed(town, undisturbed)
+
+
+def test_room_for_a_night_is_needed_whatever_waits(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "free_mb", lambda folder: 999)
+    assert set(town.whole_night()) == {f"bring {department}" for department in DATASETS}
+    monkeypatch.setattr(layout, "free_mb", lambda folder: 1001)
+    assert town.whole_night() == {}
 
 
 def padded(size: int) -> str:

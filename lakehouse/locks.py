@@ -1,0 +1,58 @@
+"""Who holds the lake's locks. Linux only: elsewhere nobody is found."""
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that holds locks of the lake: what it was called with, when it began, and the files and folders it holds."""
+
+    pid: int
+    command: str
+    since: datetime
+    paths: tuple[Path, ...]
+
+
+def holders(home: Path) -> list[Holder]:
+    """The processes that hold a lock on a table, a folder in staging or a file of the lake, the oldest first."""
+    held: dict[int, list[Path]] = defaultdict(list)
+    inodes = _flocks()
+    places = (path for pattern in ("*", "*/*", "staging/*/*") for path in sorted(home.glob(pattern)))
+    for path in dict.fromkeys(places):
+        for pid in inodes.get(_inode(path), ()):
+            held[pid].append(path)
+    found = [_holder(pid, tuple(paths)) for pid, paths in held.items() if pid != os.getpid()]
+    return sorted((holder for holder in found if holder), key=lambda holder: (holder.since, holder.pid))
+
+
+def _flocks() -> dict[int, set[int]]:
+    """Inode -> processes, from the kernel's list: `1: FLOCK ADVISORY WRITE 4242 fe:00:123 0 EOF`."""
+    try:
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return {}
+    found: dict[int, set[int]] = defaultdict(set)
+    for words in map(str.split, lines):
+        if words[1] == "FLOCK":  # waiting ones have `->` there
+            found[int(words[5].rpartition(":")[2])].add(int(words[4]))
+    return found
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return -1
+
+
+def _holder(pid: int, paths: tuple[Path, ...]) -> Holder | None:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+        since = datetime.fromtimestamp(Path(f"/proc/{pid}").stat().st_ctime, UTC)
+    except OSError:
+        return None  # it has ended meanwhile
+    return Holder(pid, command[:120], since, paths)
