@@ -5,20 +5,24 @@ A slice that breaks a `fail:` rule isn't served: its rows go to quarantine whole
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Literal
 
 import duckdb
 import pyarrow as pa
+import structlog
 
 from expectations.plan import Plan
 from jobs.judge import judged
-from jobs.parts import Each, Judged, Pass, cut, judge_parts
+from jobs.parts import Each, Judged, Part, Pass, cut, judge_parts
 from jobs.split import Split, quarantine_schema, refused_batches, silver_schema
 from jobs.tally import Tally, Verdict
 from lakehouse.contract import Contract
 from lakehouse.engine import embedded
-from lakehouse.errors import SliceRefused
+from lakehouse.errors import EnvironmentFault, SliceRefused
 from lakehouse.runs import Run
 from lakehouse.table import Commit, Engine, Table
+
+_log = structlog.get_logger()
 
 PART_ROWS = 2_000_000
 """Rows of a part: enough to outweigh what starting one costs, few enough to fill many cores."""
@@ -34,7 +38,7 @@ def cleaned(
     parts = cut(of, files, PART_ROWS)
     try:
         if len(parts) > 1 or (parts and "spark" in (engine, owner)):
-            tally, done = judge_parts(connection, of, parts, _each(run, engine))
+            tally, done = _judge_parts(run, connection, of, parts, engine)
             _refuse(verdict, tally, of)
             _take_over(run, contract, tally, done, owner)
         else:
@@ -48,10 +52,27 @@ def cleaned(
 
 def judging_engine(run: Run, contract: Contract, size: int) -> Engine:
     """The engine that judges a slice of `size` bytes: what contract or settings ask for, by size where they leave it open."""
-    asked = contract.engine or run.settings.engine
+    asked = _asked(run, contract)
     if asked != "auto":
         return asked
     return "spark" if size >= run.settings.spark_above_mb * 1_000_000 else "embedded"
+
+
+def _asked(run: Run, contract: Contract) -> Literal["auto", "embedded", "spark"]:
+    return contract.engine or run.settings.engine
+
+
+def _judge_parts(
+    run: Run, connection: duckdb.DuckDBPyConnection, of: Pass, parts: Sequence[Part], engine: Engine
+) -> tuple[Tally, list[Judged]]:
+    """Judge all parts by `engine`. Where that is left open, Spark that doesn't start costs no slice its night."""
+    try:
+        return judge_parts(connection, of, parts, _each(run, engine))
+    except EnvironmentFault as fault:
+        if engine == "embedded" or _asked(run, of.plan.contract) == "spark":
+            raise
+        _log.warning("judged without Spark", dataset=of.plan.contract.name, day=str(run.day), error=str(fault))
+    return judge_parts(connection, of, parts, _each(run, "embedded"))
 
 
 def _owner(run: Run, contract: Contract, engine: Engine) -> Engine:

@@ -9,6 +9,7 @@ import pytest
 import lakehouse.table
 from jobs import judge, slices
 from jobs.department import DatasetsFailed
+from lakehouse.errors import EnvironmentFault
 from tests.jobs.small_city import DAY, STANDARDS, City, text_of
 
 TYPED: dict[str, Any] = {
@@ -426,3 +427,28 @@ def test_a_code_list_that_changed_is_judged_again(city: City) -> None:
     city.night()
     assert city.last_run("clean", "things")["status"] == "succeeded"
     assert city.silver("things", "_warnings") == [None]
+
+
+def test_without_spark_a_slice_is_judged_here_unless_spark_is_asked_for(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CITYLAKE_SPARK_ABOVE_MB", "0")
+    monkeypatch.setattr(slices, "_each", _no_spark(slices._each))
+    city.declare("things", TYPED, key=["id"])
+    city.declare("others", TYPED, key=["id"], engine="spark")
+    for name in ("things", "others"):
+        city.deliver(name, "id,size\na,1\nb,\n")
+    with pytest.raises(DatasetsFailed, match=r"others: .*Java is missing") as failed:
+        city.night()
+    assert "things" not in str(failed.value)
+    assert city.silver("things", "id") == ["a"]
+    assert not city.table("silver", "others").exists()
+
+
+def _no_spark(each: Any) -> Any:
+    def chosen(run: Any, engine: str) -> Any:
+        if engine == "spark":
+            raise EnvironmentFault("Java is missing", hint="install one")
+        return each(run, engine)
+
+    return chosen
