@@ -39,7 +39,7 @@ def reason(error: object) -> str:
     """Why a task failed, in one short line. Only errors of our own are quoted: others may carry values of the data."""
     from lakehouse.errors import CitylakeError
 
-    ours = next((e for e in (error, getattr(error, "__cause__", None)) if isinstance(e, CitylakeError)), None)
+    ours = next((e for e in (error, getattr(error, "__context__", None)) if isinstance(e, CitylakeError)), None)
     return shorten(str(ours), LONGEST, placeholder=" ...") if ours else f"{type(error).__name__}, see the task's log"
 
 

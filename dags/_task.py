@@ -63,7 +63,7 @@ def step(
         except CitylakeError as error:
             if error.transient:
                 raise
-            raise AirflowFailException(str(error)) from error
+            raise AirflowFailException(str(error)) from None
 
     return run_step(department=department)
 

@@ -75,7 +75,7 @@ def test_an_alert_that_cannot_be_sent_fails_nothing_and_tells_no_secret(
 
 def test_only_errors_of_our_own_are_quoted() -> None:
     wrapped = RuntimeError("outer")
-    wrapped.__cause__ = SliceRefused("too few rows")
+    wrapped.__context__ = SliceRefused("too few rows")
     assert reason(wrapped) == "too few rows"
     assert reason(ValueError("320602199001011234")) == "ValueError, see the task's log"
     assert reason(SliceRefused("a\nb " * 1000)).startswith("a b a b") and len(reason(SliceRefused("a\n" * 1000))) <= 400
