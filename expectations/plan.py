@@ -166,15 +166,29 @@ class Plan:
 
         With `repeats` it reads the view `repeated` (row ids and `bits`) for the unique rules.
         """
-        rejected = " OR ".join(self._hit(mask) for mask in range(self.masks))
-        judged = f"SELECT t0.*, {rejected} AS _rejected FROM ({self._judged(self.typed, repeats=repeats)}) AS t0"
+        judged = f"SELECT t0.*, {self._rejected} AS _rejected FROM ({self._judged(self.typed, repeats=repeats)}) AS t0"
         columns = [f'"{name}"' for name in self.contract.columns]
-        masks = [f"_failed_{mask}" for mask in range(self.masks)]
         texts = [self._kept_text(name) for name in self.contract.columns]
         evolving = self.contract.drift.columns == "evolve"
         extra = "_extra" if evolving else "CASE WHEN _rejected THEN _extra END AS _extra"
-        wanted = [*ROW_ID, "_loaded_at", *columns, "_rejected", "_skipped", *masks, *texts, extra]
+        wanted = [*ROW_ID, "_loaded_at", *columns, "_rejected", "_skipped", *self._masks, *texts, extra]
         return f"SELECT {', '.join(wanted)} FROM ({judged}) AS t0"
+
+    def unsound(self, *, repeats: bool) -> str:
+        """SQL, the pass for counting alone: the rows that break a rule or lack a value, as all others count the same.
+
+        Row ids, `_rejected`, `_skipped`, `_failed_*`, the columns of the key, and of the others whether there is a value.
+        """
+        wanted = [*ROW_ID, f"{self._rejected} AS _rejected", "_skipped", *self._masks]
+        for name in self.contract.columns:
+            wanted.append(
+                f'"{name}"'
+                if name in self.contract.key
+                else f'CASE WHEN "{name}" IS NOT NULL THEN TRUE END AS "{name}"'
+            )
+        lacking = [f'"{name}" IS NULL' for name in self.contract.columns]
+        unlike = " OR ".join([*(f"{mask} <> 0" for mask in self._masks), "_skipped <> 0", *lacking])
+        return f"SELECT {', '.join(wanted)} FROM ({self._judged(self.typed, repeats=repeats)}) AS t0 WHERE {unlike}"
 
     def tables(self) -> list[str]:
         """SQL: one query per table rule, each of one row: rule (its place), evaluated, passed, observed."""
@@ -192,6 +206,15 @@ class Plan:
         values = {name: fragments.TYPES[column.type] for name, column in self.contract.columns.items()}
         texts = {f"_text_{name}": "string" for name in values}
         return ibis.table({**TECHNICAL, **texts, **values}, name="typed")
+
+    @property
+    def _masks(self) -> list[str]:
+        return [f"_failed_{mask}" for mask in range(self.masks)]
+
+    @property
+    def _rejected(self) -> str:
+        """Whether a rule that quarantines is broken."""
+        return " OR ".join(self._hit(mask) for mask in range(self.masks))
 
     def _hit(self, mask: int) -> str:
         """Whether a rule of `_failed_{mask}` that quarantines is broken."""

@@ -11,17 +11,18 @@ from itertools import islice
 from pathlib import Path
 from threading import Thread
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from expectations.catalog import Standard
 from expectations.plan import Plan
 from expectations.rules import Rule
-from jobs.judge import judged, measured, prepare
+from jobs.judge import judged, measured, prepare, unsound
 from jobs.load import arriving, bronze_schema
 from jobs.results import Failing, Result
 from jobs.split import Split, silver_schema
-from jobs.tally import Verdict
+from jobs.tally import Tally, Verdict
 from lakehouse.contract import Contract, FileSource
 from lakehouse.deliveries import Delivery
 from lakehouse.engine import embedded as engine
@@ -120,15 +121,12 @@ def _check(
             writer.write_batch(batch)
     plan = Plan(contract, standards, day)
     asked = tuple(rule for rule in plan.rules if gx and rule.check.kind == "gx")
-    split = Split(plan, settings.catalog / "standards" / "layers", folder)
     with engine.session(settings.model_copy(update={"home": folder})) as connection:
         engine.read_slice(connection, "bronze", [str(bronze)], deliveries=[file.name], names=[file.name])
         prepare(connection, settings.catalog, plan)
         verdict = Verdict(plan, [done], measured(connection, plan))
-        accepted = split.accepted_batches(judged(connection, plan))
-        told, more = _by_gx(contract, asked, accepted)
-        deque(accepted, maxlen=0)
-    tally = split.tally
+        rows = pq.read_metadata(bronze).num_rows
+        tally, told, more = _tallied(connection, plan, settings.catalog / "standards" / "layers", folder, asked, rows)
     return Checked(
         contract,
         file,
@@ -144,12 +142,24 @@ def _check(
     )
 
 
+def _tallied(
+    connection: duckdb.DuckDBPyConnection, plan: Plan, layers: Path, folder: Path, asked: tuple[Rule, ...], rows: int
+) -> tuple[Tally, list[Result], list[Failing]]:
+    """What is counted, and what Great Expectations says where it is asked. Sound rows are looked at one by one only where
+    their positions or their values are wanted."""
+    if not asked and not plan.point_rules:
+        return Tally.of_unsound(plan, unsound(connection, plan), rows), [], []
+    split = Split(plan, layers, folder)
+    accepted = split.accepted_batches(judged(connection, plan))
+    told, more = _by_gx(plan.contract, asked, accepted) if asked else ([], [])
+    deque(accepted, maxlen=0)
+    return split.tally, told, more
+
+
 def _by_gx(
     contract: Contract, asked: tuple[Rule, ...], accepted: Iterator[pa.RecordBatch]
 ) -> tuple[list[Result], list[Failing]]:
-    """What Great Expectations says of the accepted rows; nothing is read where it isn't asked."""
-    if not asked:
-        return [], []
+    """What Great Expectations says of the accepted rows."""
     from jobs import gx  # the step, and with it half the lake: a plain check does without
 
     wanted = gx.columns(contract, asked)

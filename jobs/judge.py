@@ -55,13 +55,25 @@ def _alone(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, 
 
 def judged(connection: duckdb.DuckDBPyConnection, plan: Plan) -> pa.RecordBatchReader:
     """The slice's rows, typed and judged, as a stream."""
+    return rows(connection, plan, _repeated(connection, plan))
+
+
+def unsound(connection: duckdb.DuckDBPyConnection, plan: Plan) -> pa.RecordBatchReader:
+    """The slice's rows that aren't sound, judged, in file order: all that a tally needs to see."""
+    repeats = _repeated(connection, plan)
+    if repeats is not None:
+        connection.register("repeated", repeats)
+    return engine.gathered(connection, plan.unsound(repeats=repeats is not None), ROW_ID[1:])
+
+
+def _repeated(connection: duckdb.DuckDBPyConnection, plan: Plan) -> pa.Table | None:
     found: list[pa.Table] = []
     for bit, columns in plan.unique_sets:
         keys = engine.repeated_values(hashes(connection, plan, columns))
         if len(keys):
             connection.register("candidates", candidates(connection, plan, columns, keys))
             found.append(later(connection, plan, bit, columns))
-    return rows(connection, plan, repeated(found))
+    return repeated(found)
 
 
 def hashes(connection: duckdb.DuckDBPyConnection, plan: Plan, columns: tuple[str, ...]) -> NDArray[np.uint64]:

@@ -1,7 +1,7 @@
 """What a pass over a slice, or over a part of one, has counted: the same numbers however the slice was cut."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, Protocol
@@ -48,6 +48,19 @@ class Tally:
             broken = np.flatnonzero(np.asarray(pc.invert(pc.fill_null(passes, True))))
             self._add(rule, len(passes) - passes.null_count, len(broken))
             self._keep_keys(plan, batch, rule, broken)
+
+    @classmethod
+    def of_unsound(cls, plan: Plan, batches: Iterable[pa.RecordBatch], rows: int) -> "Tally":
+        """The tally of a slice of `rows` rows from those that aren't sound. For plans that judge no positions."""
+        tally = cls()
+        for batch in batches:
+            tally.count(plan, batch, {})
+            tally.set_aside(batch.filter(batch.column("_rejected")).column("_delivery_id"))
+        sound = rows - tally.rows
+        for rule in plan.row_rules:
+            tally._add(rule, sound, 0)
+        tally.rows, tally.accepted = rows, rows - tally.quarantined
+        return tally
 
     def set_aside(self, deliveries: pa.Array) -> None:
         """Take in rows for quarantine, by the deliveries they came with."""

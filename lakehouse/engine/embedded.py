@@ -58,7 +58,8 @@ _CHINA_FIXED_OFFSET = ibis.timestamp("1991-09-15 01:00:00")
 
 def text(raw: ir.StringValue, nulls: Sequence[str] = ()) -> ir.StringValue:
     """The cell without outer white space; null where nothing is left or what is left stands for nothing."""
-    stripped = _strip(raw, SPACES)
+    # most cells have none: looking for it first costs a third of what DuckDB takes to strip by such a set of characters
+    stripped = raw.re_search(f"^[{SPACES}]|[{SPACES}]$").ifelse(_strip(raw, SPACES), raw)
     return stripped.isin(["", *nulls]).ifelse(ibis.null("string"), stripped)
 
 
@@ -303,6 +304,12 @@ def everything(connection: duckdb.DuckDBPyConnection, name: str) -> pa.RecordBat
 def run(connection: duckdb.DuckDBPyConnection, query: str | ir.Table) -> pa.RecordBatchReader:
     """The result as a stream of record batches; nothing is held that was not asked for."""
     return connection.execute(query if isinstance(query, str) else sql(query)).to_arrow_reader(BATCH_ROWS)
+
+
+def gathered(connection: duckdb.DuckDBPyConnection, query: str, order: Sequence[str]) -> pa.RecordBatchReader:
+    """The result in order, as a stream. It is gathered first, on all threads: worth it where few of many rows are wanted."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE gathered AS {query}")
+    return run(connection, f"SELECT * FROM gathered ORDER BY {', '.join(order)}")
 
 
 def repeated_values(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
