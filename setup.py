@@ -14,6 +14,7 @@ DATA = [
     "**/*.css",
     "**/*.js",
     "**/*.properties",
+    "**/*.xml",
     ".airflowignore",
 ]
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dags import _books, service
+from lakehouse.engine.server import end_started
 from lakehouse.errors import CitylakeError, LakeError
 from lakehouse.settings import ZONE, Settings
 
@@ -37,7 +38,10 @@ def main(day: date) -> int:
         with _alone(home), _said_to(log) as screen:
             _configure(home)
             _books.migrate(home, os.environ)
-            return 0 if _run(day, screen) else 1
+            try:
+                return 0 if _run(day, screen) else 1
+            finally:
+                end_started()
     except CitylakeError as error:
         print(f"citylake: {error}", file=sys.stderr)
         return 1

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 from pyspark.sql import DataFrame, SparkSession
@@ -31,16 +30,16 @@ _log = structlog.get_logger()
 
 _ROLES = ("fix", "place")
 _HOUR_S = 3600
-_POSITION = pa.schema(
-    [
-        ("source", pa.int32()),  # place in the list of sources: grouping by numbers is much faster than by texts
-        ("hour", pa.int64()),  # since 1970, null where the dataset has no time
-        ("vehicle", pa.int64()),  # 64 bits of its name's hash: enough to tell two apart, and no plate leaves silver
-        ("cell", pa.int64()),
-        ("lon", pa.float64()),
-        ("lat", pa.float64()),
-        ("stated", pa.string()),  # the district in silver
-    ]
+_POSITION = ", ".join(
+    (
+        "source int",  # place in the list of sources: grouping by numbers is much faster than by texts
+        "hour long",  # since 1970, null where the dataset has no time
+        "vehicle long",  # 64 bits of its name's hash: enough to tell two apart, and no plate leaves silver
+        "cell long",
+        "lon double",
+        "lat double",
+        "stated string",  # the district in silver
+    )
 )
 _DECIMALS = 6  # of a mean position in degrees, 0.1 m: the order in which Spark adds up doesn't show
 
@@ -91,7 +90,7 @@ def geo_index(run: Run, catalog: Catalog) -> Outcome:
 
 def positions(spark: SparkSession, run: Run, sources: Sequence[Source]) -> DataFrame:
     """The rows of the day that have a cell, columns as in `_POSITION`."""
-    none = spark.createDataFrame(_POSITION.empty_table())
+    none = spark.createDataFrame([], _POSITION)
     slices = [_slice(spark, run, source).select(F.lit(i).alias("source"), "*") for i, source in enumerate(sources)]
     return reduce(DataFrame.unionByName, slices, none)
 

@@ -52,6 +52,12 @@ class LakeError(CitylakeError):
     """The lake itself can't do it: disk full, not writable, damaged table, lock held."""
 
 
+class EngineLost(LakeError):
+    """The Spark engine has ended in the middle of the work, or can't be reached."""
+
+    transient = True
+
+
 class WrongEngine(LakeError):
     """A table was asked to be written by an engine that doesn't own it."""
 

@@ -5,8 +5,14 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from lakehouse.settings import Settings
 
 
 class NetworkUsed(AssertionError):
@@ -58,3 +64,23 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("CITYLAKE_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Settings"]:
+    """The settings of a lake whose Spark engine, once started, runs as long as the tests do."""
+    from lakehouse.engine import server
+    from lakehouse.settings import Settings
+
+    home = tmp_path_factory.mktemp("spark")
+    yield Settings(home=home, catalog=home, inbox=home)
+    server.stop(home)
+
+
+@pytest.fixture(scope="session")
+def spark(engine: "Settings") -> Iterator["SparkSession"]:
+    """A session with that engine. As long as it is open, steps of any lake work with that engine too."""
+    from lakehouse.engine.spark import session
+
+    with session(engine) as running:
+        yield running

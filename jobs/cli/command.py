@@ -8,7 +8,7 @@ from importlib.abc import MetaPathFinder
 
 import typer
 
-from jobs.cli import books, check, contract, lake, night, quarantine, rebuild, sample, versions
+from jobs.cli import books, check, contract, engine, lake, night, quarantine, rebuild, sample, versions
 from lakehouse.errors import CitylakeError, ContractError, EnvironmentFault, LakeError, UsageError
 
 OK, GATE, USAGE, ENVIRONMENT, STOPPED = 0, 1, 2, 3, 130
@@ -26,6 +26,7 @@ for group in (lake, night, books, check, rebuild, versions):
     group.enter(app)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(contract.app, name="contract")
+app.add_typer(engine.app, name="engine")
 app.add_typer(sample.app, name="sample")
 
 
@@ -35,7 +36,11 @@ def main() -> None:
         logging.getLogger().setLevel(logging.CRITICAL)  # what libraries say of Ctrl-C; our own log is structlog's
     if sys.argv[1:2] == ["check"] and "--gx" not in sys.argv:  # Great Expectations needs pandas
         sys.meta_path.insert(0, _WithoutUnused())
-    sys.exit(call(sys.argv[1:]))
+    try:
+        sys.exit(call(sys.argv[1:]))
+    finally:
+        if used := sys.modules.get("lakehouse.engine.server"):
+            used.end_started()
 
 
 class _WithoutUnused(MetaPathFinder):

@@ -1,4 +1,4 @@
-"""The JVM a Spark session lives in: started with everything local, ended with the session.
+"""The JVM Spark lives in: started with everything local, by the lake's engine or for one process alone.
 
 Most of a fresh JVM's time goes into reading and verifying some twenty thousand classes. So the first one keeps them,
 on its way out, as an archive beside the JARs (class data sharing, JEP 350), and later ones map it: 13 s of processor
@@ -12,10 +12,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyspark
@@ -25,9 +26,10 @@ from pyspark.java_gateway import launch_gateway
 
 from lakehouse.engine.jars import folder, jar_paths, java
 from lakehouse.errors import EnvironmentFault
+from lakehouse.logs import of_spark
 from lakehouse.settings import Settings
 
-_LOGGING = Path(__file__).with_name("log4j2.properties")
+_LOGGING, _POOLS = (Path(__file__).with_name(name) for name in ("log4j2.properties", "pools.xml"))
 _SECONDS_TO_END = 120  # writing the archive takes 10 s on a quiet machine
 _LEAST_MEMORY_MB = 1024  # below it Delta and Sedona have no room for data
 
@@ -54,11 +56,12 @@ class Archive:
         """Put a written draft in the place of all earlier archives; a folder that can't be written goes without."""
         if not self.draft.exists() or not os.access(self.path.parent, os.W_OK):
             return
-        for earlier in self.path.parent.glob("classes-*"):
-            earlier.unlink(missing_ok=True)
         arriving = self.path.with_suffix(f".{os.getpid()}")
         shutil.move(self.draft, arriving)
+        arriving.chmod(0o444)
         arriving.replace(self.path)
+        for earlier in set(self.path.parent.glob("classes-*.jsa")) - {self.path}:
+            earlier.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -70,23 +73,31 @@ class Jvm:
     archive: Archive
 
     @classmethod
-    def start(cls, settings: Settings, scratch: Path) -> "Jvm":
-        """Raises EnvironmentFault when Java or the JARs are missing or the JVM doesn't start."""
+    def start(
+        cls, settings: Settings, scratch: Path, more: Mapping[str, str] = MappingProxyType({}), kept: Sequence[int] = ()
+    ) -> "Jvm":
+        """With `more` settings of Spark; the open files `kept` stay open as long as the JVM lives.
+
+        Raises EnvironmentFault when Java or the JARs are missing or the JVM doesn't start.
+        """
         archive = Archive.of(scratch)
-        conf = SparkConf(loadDefaults=False).setAll(list(_configuration(settings, scratch, archive).items()))
-        os.environ["PYSPARK_PYTHON"] = sys.executable  # else workers take the system's Python
-        _log(settings).parent.mkdir(parents=True, exist_ok=True)
-        with _log(settings).open("ab") as said:
+        wanted = _configuration(settings, scratch, archive) | dict(more)
+        conf = SparkConf(loadDefaults=False).setAll(list(wanted.items()))
+        os.environ |= _environment()
+        of_spark(settings.home).parent.mkdir(parents=True, exist_ok=True)
+        with of_spark(settings.home).open("ab") as said:
             try:
-                gateway: Any = launch_gateway(conf, {"stdout": said, "stderr": said})
+                gateway: Any = launch_gateway(conf, {"stdout": said, "stderr": said, "pass_fds": tuple(kept)})
             except PySparkException as error:
                 hint = "its last lines say why; a JDK 17 or 21 is needed"
-                raise EnvironmentFault("Spark doesn't start", where=str(_log(settings)), hint=hint) from error
+                raise EnvironmentFault("Spark doesn't start", where=str(of_spark(settings.home)), hint=hint) from error
         with _own_interrupt():
             return cls(SparkContext(conf=conf, gateway=gateway), gateway.proc, archive)
 
     def end(self) -> None:
-        """Stop Spark and wait until the JVM has ended."""
+        """Stop Spark and wait until the JVM has ended; nothing to do where it has already."""
+        if self.process.poll() is not None:
+            return
         self.context.stop()
         gateway = SparkContext._gateway
         assert gateway is not None and self.process.stdin is not None
@@ -113,8 +124,11 @@ def _own_interrupt() -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
-def _log(settings: Settings) -> Path:
-    return settings.home / "logs" / "spark.log"
+def _environment() -> dict[str, str]:
+    """What the JVM hands to its Python workers: this Python, not the system's, and where our packages are."""
+    root = str(Path(__file__).parents[2])
+    path = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
 
 
 def _pyspark_jars() -> Path:
@@ -133,6 +147,8 @@ def _configuration(settings: Settings, scratch: Path, archive: Archive) -> dict[
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.local.dir": str(scratch),
         "spark.ui.enabled": "false",
+        "spark.scheduler.mode": "FAIR",
+        "spark.scheduler.allocation.file": str(_POOLS),
         "spark.ui.showConsoleProgress": "false",
         "spark.serializer": "org.apache.spark.serializer.KryoSerializer",
         "spark.kryo.registrator": "org.apache.sedona.core.serde.SedonaKryoRegistrator",
@@ -151,9 +167,10 @@ def _options(settings: Settings, scratch: Path, archive: Archive) -> list[str]:
         "-XX:TieredStopAtLevel=1",  # the quick compiler only: a night's step ends before the thorough one pays
         "-XX:+UseSerialGC",
         "-XX:-UsePerfData",
+        "-XX:+ExitOnOutOfMemoryError",  # gone and started anew, rather than half alive
         "-Xlog:disable",
         archive.option(),
         f"-Djava.io.tmpdir={scratch}",
         f"-Dlog4j2.configurationFile={_LOGGING}",
-        f"-Dcitylake.log={_log(settings)}",
+        f"-Dcitylake.log={of_spark(settings.home)}",
     ]

@@ -2,7 +2,7 @@
 
 import json
 import pickle
-import uuid
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -10,13 +10,11 @@ from functools import reduce
 from typing import TypeVar
 
 import pyarrow as pa
-from delta.tables import DeltaTable
-from pyspark import SparkContext
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
+from pyspark.sql.utils import is_remote
 
-from lakehouse import staging
-from lakehouse.engine.jvm import Jvm
+from lakehouse.engine.connect import connected
 from lakehouse.errors import CitylakeError, LakeError
 from lakehouse.settings import Settings
 from lakehouse.table import PROPERTIES, Commit, Table
@@ -24,29 +22,34 @@ from lakehouse.table import PROPERTIES, Commit, Table
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_thread = threading.local()
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
 @contextmanager
 def session(settings: Settings) -> Iterator[SparkSession]:
-    """A Spark session on this machine, whose JVM ends with the block. Inside another `session` block it is that one's.
+    """A Spark session of this thread's own with the lake's engine, which is started where none runs.
 
-    SQL knows Sedona's functions; times are UTC. Temporary files are kept under the lake's `staging`, what the JVM says
-    in `logs/spark.log`. Raises EnvironmentFault when Java or the JARs are missing or the JVM doesn't start.
+    Inside another `session` block of this thread it is that one, inside one of another thread it is with the same engine.
+    SQL knows Sedona's functions; times are UTC. Raises EnvironmentFault when Java or JARs are missing, Spark doesn't
+    start or the engine runs other code, LakeError when it doesn't answer, EngineLost when it ends during the block.
     """
-    if SparkContext._active_spark_context is not None:
-        yield SparkSession.builder.getOrCreate()
+    if (outer := getattr(_thread, "session", None)) is not None:
+        yield outer
         return
-    name = uuid.uuid4().hex
-    scratch = staging.claim(settings.home, "spark", name)
-    try:
-        jvm = Jvm.start(settings, scratch)
+    with connected(settings) as engine:
+        spark = engine.session()
+        _thread.session = spark
         try:
-            yield SparkSession(jvm.context)
+            yield spark
+        except Exception as error:
+            if isinstance(error, CitylakeError) or engine.lives():
+                raise
+            raise engine.lost() from error
         finally:
-            jvm.end()
-    finally:
-        staging.release(settings.home, "spark", name)
+            _thread.session = None
+            if is_remote():
+                spark.stop()  # frees what the engine keeps for it; without Connect it would stop Spark itself
 
 
 def each(settings: Settings, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
@@ -118,16 +121,15 @@ def keep(spark: SparkSession, table: Table, commit: Commit, hours: int) -> None:
     """Join the small files of a table of Spark's and delete those no version of the last `hours` needs."""
     with table.lock(), _said(spark, commit):
         table.claim("spark")
-        delta = DeltaTable.forPath(spark, str(table.path))
-        delta.optimize().executeCompaction()
-        delta.vacuum(hours)
+        spark.sql(f"OPTIMIZE {_named(table)}").collect()
+        spark.sql(f"VACUUM {_named(table)} RETAIN {hours:d} HOURS").collect()
 
 
 def restore(spark: SparkSession, table: Table, version: int, commit: Commit) -> None:
     """Give a table of Spark's the content of an earlier version, in a new commit."""
     with table.lock(), _said(spark, commit):
         table.claim("spark")
-        DeltaTable.forPath(spark, str(table.path)).restoreToVersion(version)
+        spark.sql(f"RESTORE TABLE {_named(table)} TO VERSION AS OF {version:d}").collect()
 
 
 @contextmanager
@@ -160,7 +162,7 @@ def merge(
         at = _quoted(order)
         newer = f"s.{at} > t.{at} OR (t.{at} IS NULL AND s.{at} IS NOT NULL)"
         spark.sql(
-            f"MERGE WITH SCHEMA EVOLUTION INTO delta.{_quoted(str(table.path))} AS t USING newest AS s ON {same}"
+            f"MERGE WITH SCHEMA EVOLUTION INTO {_named(table)} AS t USING newest AS s ON {same}"
             f" WHEN MATCHED AND ({newer}) THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
         )
         spark.catalog.dropTempView("newest")
@@ -171,9 +173,13 @@ def _create(frame: DataFrame, table: Table, partition_by: Sequence[str]) -> None
     by = f" PARTITIONED BY ({', '.join(map(_quoted, partition_by))})" if partition_by else ""
     properties = ", ".join(f"'{name}' = '{value}'" for name, value in PROPERTIES.items())
     frame.sparkSession.sql(
-        f"CREATE TABLE IF NOT EXISTS delta.{_quoted(str(table.path))} ({columns}) USING delta{by}"
+        f"CREATE TABLE IF NOT EXISTS {_named(table)} ({columns}) USING delta{by}"
         f" COMMENT 'engine=spark' TBLPROPERTIES ({properties})"
     )
+
+
+def _named(table: Table) -> str:
+    return f"delta.{_quoted(str(table.path))}"
 
 
 def _quoted(name: str) -> str:

@@ -11,7 +11,6 @@ from pyspark.sql import SparkSession
 from tests.expectations.test_checks import CASES, declared
 from tests.jobs.small_city import DAY, TOWN, City, text_of
 from tests.lakehouse.engine.test_casts import BROKEN, MOMENTS, NUMBERS, SPACED, written_numbers
-from tests.spark import spark  # noqa: F401
 
 TYPES: dict[str, dict[str, Any]] = {
     "integers": {"type": "integer"},
@@ -65,7 +64,7 @@ def everything(city: City) -> None:
 
 
 @pytest.fixture(scope="module")
-def cities(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Iterator[dict[str, City]]:  # noqa: F811
+def cities(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Iterator[dict[str, City]]:
     """The same town twice, through the same nights, on either engine."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HOME", "CATALOG", "INBOX", "NOW"):

@@ -19,7 +19,6 @@ from lakehouse.geo.regions import Regions
 from lakehouse.runs import Run
 from lakehouse.settings import Settings
 from lakehouse.table import Commit, Table
-from tests.spark import spark  # noqa: F401
 
 DAY, BEFORE = date(2024, 5, 2), date(2024, 5, 1)
 WEST = [[120.0, 32.0], [120.21, 32.0], [120.24, 32.07], [120.2, 32.11], [120.0, 32.1], [120.0, 32.0]]
@@ -115,7 +114,7 @@ def at(hour: int, minute: int = 0) -> datetime:
     return datetime(2024, 5, 1, hour, minute, tzinfo=UTC)
 
 
-def test_positions_are_counted_by_dataset_hour_cell_and_district(spark, night):  # noqa: F811
+def test_positions_are_counted_by_dataset_hour_cell_and_district(spark, night):
     fixes = [
         (120.1001, 32.0501, "苏F00001", at(3, 1)),
         (120.1003, 32.0503, "苏F00001", at(3, 59)),
@@ -149,7 +148,7 @@ def test_positions_are_counted_by_dataset_hour_cell_and_district(spark, night): 
     ]
 
 
-def test_borders_are_decided_exactly_and_as_silver_does(spark, night):  # noqa: F811
+def test_borders_are_decided_exactly_and_as_silver_does(spark, night):
     random = np.random.default_rng(4)
     lon = np.concatenate([random.uniform(120.19, 120.25, 3_000), [x for x, _ in WEST], [BORDER[0]] * 3])
     lat = np.concatenate([random.uniform(31.99, 32.12, 3_000), [y for _, y in WEST], [BORDER[1]] * 3])
@@ -163,7 +162,7 @@ def test_borders_are_decided_exactly_and_as_silver_does(spark, night):  # noqa: 
     assert json.loads(night.positions.history()[0]["userMetadata"])["differing"] == "0"
 
 
-def test_positions_that_silver_has_elsewhere_are_counted(spark, night):  # noqa: F811
+def test_positions_that_silver_has_elsewhere_are_counted(spark, night):
     night.deliver("b.places", [(120.1, 32.05), (120.1, 32.05), (120.3, 32.05)], district="east")
     night.run()
     facts = json.loads(night.positions.history()[0]["userMetadata"])
@@ -171,7 +170,7 @@ def test_positions_that_silver_has_elsewhere_are_counted(spark, night):  # noqa:
     assert [row["district"] for row in night.index()] == ["west", "east"]
 
 
-def test_a_day_is_indexed_anew_only_when_its_slices_changed(spark, night, monkeypatch):  # noqa: F811
+def test_a_day_is_indexed_anew_only_when_its_slices_changed(spark, night, monkeypatch):
     night.deliver("b.places", [(120.1, 32.05)], BEFORE)
     night.run(BEFORE)
     before = night.index(BEFORE)

@@ -8,7 +8,6 @@ from pyspark.sql import SparkSession
 
 from jobs import gx
 from tests.jobs.small_city import DAY, City, text_of
-from tests.spark import spark  # noqa: F401
 
 COLUMNS: dict[str, Any] = {
     "plate": {"type": "string", "class": "sensitive", "required": True},
@@ -91,7 +90,7 @@ def test_it_is_said_once(town: City) -> None:
 
 
 def test_larger_slices_are_judged_on_spark_alike(
-    town: City, spark: SparkSession, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    town: City, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     town.step("gx")
     small, keys = judged(town), [r["key"] for r in town.book("failing_keys", "trips")]

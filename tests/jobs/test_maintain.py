@@ -19,7 +19,6 @@ from lakehouse.settings import Settings
 from lakehouse.table import Commit, Table
 from tests.jobs.small_city import DAY, TOWN, City, text_of
 from tests.lakehouse.test_upkeep import aged
-from tests.spark import spark  # noqa: F401
 
 DAYS = [DAY + timedelta(days=number) for number in range(4)]
 SHOPS: dict[str, Any] = {"id": {"type": "string", "required": True}, "name": {"type": "string"}}
@@ -240,7 +239,7 @@ def test_no_jvm_without_need(city: City, monkeypatch: pytest.MonkeyPatch) -> Non
     assert last(city)["status"] == "succeeded"
 
 
-def test_tables_of_spark_are_kept_by_spark(spark: SparkSession, city: City) -> None:  # noqa: F811
+def test_tables_of_spark_are_kept_by_spark(spark: SparkSession, city: City) -> None:
     town(city)
     gold = Table(city.home / "gold" / "positions")
     for number in range(2):

@@ -24,7 +24,6 @@ from lakehouse.engine import embedded as engine
 from lakehouse.settings import Settings
 from tests.expectations.test_checks import CASES, declared
 from tests.jobs.small_city import DAY, City, text_of
-from tests.spark import spark  # noqa: F401
 
 OURS = Path(__file__).parents[3] / "expectations"
 AT = datetime(2026, 3, 2, 23, tzinfo=UTC)
@@ -159,7 +158,7 @@ def test_great_expectations_counts_the_same_on_pandas(lake: City, dataset: str) 
         assert agree(lake, dataset, by_id(validate(as_pandas(rows), asked, {"result_format": "SUMMARY"})), rows)
 
 
-def test_great_expectations_counts_the_same_on_spark(lake: City, spark: SparkSession, tmp_path: Path) -> None:  # noqa: F811
+def test_great_expectations_counts_the_same_on_spark(lake: City, spark: SparkSession, tmp_path: Path) -> None:
     catalog = load(lake.catalog)
     contract = catalog.contract("town.wide")
     rows = typed(lake, contract, catalog)

@@ -1,17 +1,18 @@
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from lakehouse.engine import server
 from lakehouse.engine.jvm import Jvm
 from lakehouse.engine.spark import each, read, replace_slice, session
 from lakehouse.errors import EnvironmentFault, LakeError, WrongEngine
 from lakehouse.settings import Settings
 from lakehouse.table import Commit, Table
-from tests.spark import spark  # noqa: F401
 
 DAY, NEXT = date(2024, 5, 1), date(2024, 5, 2)
 SCHEMA = "id long, _day date"
@@ -34,7 +35,7 @@ def rows(table: Table, version: int | None = None) -> list[tuple[int, date]]:
     return sorted((row["id"], row["_day"]) for row in found)
 
 
-def test_a_slice_is_replaced_and_the_other_days_stay(spark, tmp_path):  # noqa: F811
+def test_a_slice_is_replaced_and_the_other_days_stay(spark, tmp_path):
     table = Table(tmp_path / "gold" / "things")
     replace_slice(spark.createDataFrame([(1, DAY), (2, DAY)], SCHEMA), table, DAY, Commit("first"))
     replace_slice(spark.createDataFrame([(3, NEXT)], SCHEMA), table, NEXT, Commit("second"))
@@ -46,14 +47,14 @@ def test_a_slice_is_replaced_and_the_other_days_stay(spark, tmp_path):  # noqa: 
     assert json.loads(table.history()[0]["userMetadata"]) == {"run_id": "third", "rows": "1"}
 
 
-def test_an_empty_frame_empties_the_slice(spark, tmp_path):  # noqa: F811
+def test_an_empty_frame_empties_the_slice(spark, tmp_path):
     table = Table(tmp_path / "gold" / "things")
     replace_slice(spark.createDataFrame([(1, DAY)], SCHEMA), table, DAY, Commit("first"))
     replace_slice(spark.createDataFrame([], SCHEMA), table, DAY, Commit("second"))
     assert rows(table) == [] and table.days() == set()
 
 
-def test_the_table_is_sparks_and_only_plain_delta(spark, tmp_path):  # noqa: F811
+def test_the_table_is_sparks_and_only_plain_delta(spark, tmp_path):
     table = Table(tmp_path / "gold" / "things")
     replace_slice(spark.createDataFrame([(1, DAY)], SCHEMA), table, DAY, Commit("first"))
     assert table.engine() == "spark"
@@ -65,7 +66,7 @@ def test_the_table_is_sparks_and_only_plain_delta(spark, tmp_path):  # noqa: F81
     assert table.open().metadata().configuration["delta.deletedFileRetentionDuration"] == "interval 35 days"
 
 
-def test_an_embedded_table_is_refused(spark, tmp_path):  # noqa: F811
+def test_an_embedded_table_is_refused(spark, tmp_path):
     table = Table(tmp_path / "silver" / "things")
     day = pa.array([DAY], pa.date32())
     table.append_once(
@@ -78,7 +79,7 @@ def test_an_embedded_table_is_refused(spark, tmp_path):  # noqa: F811
     assert read(spark, table, 0).collect()[0]["id"] == 1
 
 
-def test_a_write_that_comes_late_is_refused(spark, tmp_path, monkeypatch):  # noqa: F811
+def test_a_write_that_comes_late_is_refused(spark, tmp_path, monkeypatch):
     table = Table(tmp_path / "gold" / "things")
     replace_slice(spark.createDataFrame([(1, DAY)], SCHEMA), table, DAY, Commit("first"))
     before = table.open()
@@ -91,7 +92,7 @@ def test_a_write_that_comes_late_is_refused(spark, tmp_path, monkeypatch):  # no
     assert rows(table) == [(2, DAY)]
 
 
-def test_sql_knows_sedona_and_times_are_utc(spark):  # noqa: F811
+def test_sql_knows_sedona_and_times_are_utc(spark):
     found = spark.sql(
         "SELECT ST_Intersects(ST_GeomFromText('POLYGON ((0 0, 1 0, 1 1, 0 0))'), ST_Point(0.5, 0.5)) AS on_border, "
         "CAST(TIMESTAMP'2024-05-01 08:00:00+08:00' AS STRING) AS instant"
@@ -99,25 +100,37 @@ def test_sql_knows_sedona_and_times_are_utc(spark):  # noqa: F811
     assert found["on_border"] and found["instant"] == "2024-05-01 00:00:00"
 
 
-def test_a_session_inside_another_is_that_one(spark, tmp_path):  # noqa: F811
+def test_a_session_inside_another_is_that_one(spark, tmp_path):
     with session(settings(tmp_path)) as inner:
-        assert inner.sparkContext is spark.sparkContext
+        assert inner is spark
     assert spark.range(3).count() == 3
 
 
-def test_work_is_done_for_each_item_in_their_order(spark, tmp_path):  # noqa: F811
+def test_threads_have_sessions_of_their_own_with_the_same_engine(spark, tmp_path):
+    def named(name: str) -> tuple[str, int]:
+        with session(settings(tmp_path)) as own:
+            own.conf.set("spark.databricks.delta.commitInfo.userMetadata", name)
+            return own.conf.get("spark.databricks.delta.commitInfo.userMetadata"), own.range(3).count()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(named, "ab")) == [("a", 3), ("b", 3)]
+    assert not server.found(tmp_path)
+    assert spark.conf.get("spark.databricks.delta.commitInfo.userMetadata", None) is None
+
+
+def test_work_is_done_for_each_item_in_their_order(spark, tmp_path):
     assert list(each(settings(tmp_path), square, [3, 1, 2, 5, 4])) == [9, 1, 4, 25, 16]
     assert list(each(settings(tmp_path), square, [])) == []
 
 
-def test_an_error_of_ours_comes_back_as_itself(spark, tmp_path):  # noqa: F811
+def test_an_error_of_ours_comes_back_as_itself(spark, tmp_path):
     with pytest.raises(WrongEngine) as caught:
         list(each(settings(tmp_path), refuse, [1, 2]))
     assert (caught.value.what, caught.value.where, caught.value.hint) == ("refused", "item 1", "leave it")
 
 
-def test_nothing_listens_beyond_this_machine(spark):  # noqa: F811
-    pid = spark.sparkContext._gateway.proc.pid
+def test_nothing_listens_beyond_this_machine(spark, engine):
+    pid = server.found(engine.home).pid
     sockets = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if "socket" in os.readlink(link)}
     inodes = {name.removeprefix("socket:[").removesuffix("]") for name in sockets}
     listening = []
