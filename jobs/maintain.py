@@ -54,7 +54,8 @@ def maintain(run: Run, catalog: Catalog) -> Outcome:
     """
     faults: list[CitylakeError] = []
     tables = [Table(path) for layer in LAYERS for path in sorted((run.settings.home / layer).glob("*"))]
-    changed = _keep_tables(run, [table for table in tables if table.exists()], faults)
+    placed = {contract.table for contract in catalog.contracts if contract.point}
+    changed = _keep_tables(run, [table for table in tables if table.exists()], placed, faults)
     removed = sum(_landing(run, contract) for contract in catalog.contracts) + _old_logs(run)
     drilled = _tried(faults, partial(drill, run))
     if faults:
@@ -75,14 +76,15 @@ def _tried(faults: list[CitylakeError], work: Callable[[], Result]) -> Result | 
         return None
 
 
-def _keep_tables(run: Run, tables: list[Table], faults: list[CitylakeError]) -> dict[str, int]:
-    """Keep them all; gives the versions of those that changed. One that can't be kept doesn't stop the others."""
+def _keep_tables(run: Run, tables: list[Table], placed: set[str], faults: list[CitylakeError]) -> dict[str, int]:
+    """Keep them all, silver of datasets with a point sorted by cell; gives the versions of those that changed. One that
+    can't be kept doesn't stop the others."""
     since = _hours_since_release(run)
     hours, prune = upkeep.keep_hours(since), since <= RETENTION_DAYS * 24
     changed: dict[str, int] = {}
     sparks = []
     for table in tables:
-        done = _tried(faults, partial(_kept, run, table, hours, prune))
+        done = _tried(faults, partial(_kept, run, table, hours, prune, table.path.name in placed))
         if isinstance(done, upkeep.Kept):
             if done.after != done.before:
                 changed[_name(table)] = done.after
@@ -93,12 +95,14 @@ def _keep_tables(run: Run, tables: list[Table], faults: list[CitylakeError]) -> 
     return changed
 
 
-def _kept(run: Run, table: Table, hours: int, prune: bool) -> upkeep.Kept | bool:
+def _kept(run: Run, table: Table, hours: int, prune: bool, placed: bool) -> upkeep.Kept | bool:
     """What was done; of a table of Spark's whether it needs anything."""
     if table.engine() == "spark":
         need = upkeep.needs(table, hours)
         return bool(need.joins or need.deletes)
-    done = upkeep.keep(table, Commit(run.id), hours, threads=run.settings.threads, prune=prune)
+    order = "_cell" if placed and table.path.parent.name == "silver" else None
+    limits = {"threads": run.settings.threads, "memory_mb": run.settings.memory_mb}
+    done = upkeep.keep(table, Commit(run.id), hours, prune=prune, order=order, **limits)
     if done.joined or done.deleted:
         _log.info("table kept", table=_name(table), files_fewer=done.joined, files_deleted=done.deleted)
     return done

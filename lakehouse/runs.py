@@ -59,7 +59,11 @@ def _name(step: str, now: datetime) -> str:
 
 @cache
 def code_version() -> str:
-    """The version of the code that runs: the distribution's, with the commit when run from a checkout."""
+    """The version of the code that runs: the distribution's, with the commit when run from a checkout.
+
+    It is part of every fingerprint. In a checkout nobody raises the version with a change, so each commit is other code and
+    a day that runs again is cleaned again; what is installed changes by its version only.
+    """
     try:
         release = version("citylake")
     except PackageNotFoundError:

@@ -7,12 +7,13 @@ are for tables of the embedded engine; `jobs.maintain` asks Spark to do the same
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from lakehouse.table import RETENTION_DAYS, Commit, Table, lake_faults
+from lakehouse.table import RETENTION_DAYS, Commit, Table, lake_faults, writing
 
 _SMALL_BYTES = 100 << 20
 """A file below this is joined with others of its day: what delta-rs writes at most into one."""
@@ -60,8 +61,19 @@ def needs(table: Table, hours: int) -> Need:
     )
 
 
-def keep(table: Table, commit: Commit, hours: int, *, threads: int, prune: bool) -> Kept:
+def keep(
+    table: Table,
+    commit: Commit,
+    hours: int,
+    *,
+    threads: int,
+    prune: bool,
+    order: str | None = None,
+    memory_mb: int = 1024,
+) -> Kept:
     """Join small files, delete those that nothing within `hours` needs, sum up the log and, with `prune`, shorten it.
+
+    With `order` the rows of a day that lie in several files are sorted by that column on the way into one.
 
     Raises WrongEngine for a table of Spark's, LakeError when the lake can't.
     """
@@ -69,9 +81,15 @@ def keep(table: Table, commit: Commit, hours: int, *, threads: int, prune: bool)
         table.claim("embedded")
         need, delta = needs(table, hours), table.open()
         before = delta.version()
-        done: dict[str, Any] = {}
+        files = len(table.files())
+        by = [order] if order else []
+        for day in _scattered(table) if by and need.joins else ():
+            filters = [("_day", "=", day.isoformat())]
+            how: dict[str, Any] = {"writer_properties": writing(None), "max_spill_size": memory_mb << 20}
+            table.open().optimize.z_order(by, filters, commit_properties=commit.properties(), **how)
         if need.joins:
-            done = delta.optimize.compact(max_concurrent_tasks=threads, commit_properties=commit.properties())
+            how = {"writer_properties": writing(None), "max_concurrent_tasks": threads}
+            table.open().optimize.compact(commit_properties=commit.properties(), **how)
         if need.deletes:
             delta = table.open()
             delta.vacuum(retention_hours=hours, dry_run=False, full=True, commit_properties=commit.properties())
@@ -80,8 +98,16 @@ def keep(table: Table, commit: Commit, hours: int, *, threads: int, prune: bool)
             delta.create_checkpoint()
         if prune:
             delta.cleanup_metadata()
-    fewer = int(done.get("numFilesRemoved", 0)) - int(done.get("numFilesAdded", 0))
-    return Kept(fewer, need.deletes, before, delta.version())
+    return Kept(files - len(delta.file_uris()), need.deletes, before, delta.version())
+
+
+def _scattered(table: Table) -> list[date]:
+    """The days of a table whose rows lie in several small files."""
+    small = {
+        day: sum(Path(file).stat().st_size < _SMALL_BYTES for file in files)
+        for day, files in table.files_by_day().items()
+    }
+    return sorted(day for day, count in small.items() if day and count > 1)
 
 
 def _name(path: str) -> str:

@@ -125,3 +125,16 @@ def test_a_table_of_sparks_is_left_alone(table: Table) -> None:
     write_deltalake(str(table.path), pa.Table.from_batches(rows(DAY, "a")), description="engine=spark")
     with pytest.raises(WrongEngine):
         kept(table)
+
+
+def test_rows_of_a_day_are_sorted_on_the_way_into_one_file(table: Table) -> None:
+    for number in (7, 3, 9, 1):
+        table.append_once(SCHEMA, rows(DAY, f"{number}b", f"{number}a"), RUN)
+    table.append_once(SCHEMA, rows(NEXT, "z", "y"), RUN)
+    assert keep(table, RUN, HOURS, threads=2, prune=False, order="id").joined == 3
+    first, other = (table.read(day=day)["id"].to_pylist() for day in (DAY, NEXT))
+    assert first == ["1a", "1b", "3a", "3b", "7a", "7b", "9a", "9b"]
+    assert other == ["z", "y"]  # one file already
+    version = table.version()
+    keep(table, RUN, HOURS, threads=2, prune=False, order="id")
+    assert table.version() == version
