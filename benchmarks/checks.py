@@ -87,9 +87,15 @@ def _values(rng: np.random.Generator, count: int) -> dict[str, pa.Array]:
         "lat": pa.array(rng.normal(32, 0.28, count).round(6)).cast(pa.string()),
         "speed": pa.array(rng.gamma(4, 14, count).round(1)).cast(pa.string()),
         "heading": pa.array(rng.integers(0, 361, count)).cast(pa.string()),
-        "kind": pa.array(["car", "bus", "truck", "Car"]).take(pa.array(rng.choice(4, count, p=[0.6, 0.2, 0.199, 0.001]))),
-        "firm": pc.binary_join_element_wise("91320600MA1", number, pa.array(["K5", "K55"]).take(pa.array(rng.choice(2, count, p=[0.999, 0.001]))), ""),
+        "kind": pa.array(["car", "bus", "truck", "Car"]).take(_dice(rng, count, [0.6, 0.2, 0.199, 0.001])),
+        "firm": pc.binary_join_element_wise(
+            "91320600MA1", number, pa.array(["K5", "K55"]).take(_dice(rng, count, [0.999, 0.001])), ""
+        ),
     }  # fmt: skip
+
+
+def _dice(rng: np.random.Generator, count: int, chances: list[float]) -> pa.Array:
+    return pa.array(rng.choice(len(chances), count, p=chances))
 
 
 def _spoilt(rng: np.random.Generator, values: pa.Array) -> pa.Array:
@@ -184,28 +190,28 @@ _SPARK_CASTS = {"timestamp": "try_to_timestamp({t}, 'yyyy-MM-dd HH:mm:ss')", "do
 def gx(file: Path, sets: int) -> tuple[float, dict[str, list[int]]]:
     """Its own suite on a DataFrame with each column as text and typed, default result format."""
     from great_expectations.core import ExpectationSuite
+    from pyspark.sql import SparkSession
 
     from expectations.suite.run import validate
-    from lakehouse.engine.spark import session
-    from lakehouse.settings import Settings
 
-    os.environ |= {"CITYLAKE_HOME": str(file.parent / "lake")}
-    settings = Settings.from_environment().model_copy(update={"threads": THREADS})
-    with session(settings) as spark:
-        columns = contract(sets)["columns"]
-        texts = [f"nullif(trim({name}), '') AS t_{name}" for name in columns]
-        typed = [
-            (_SPARK_CASTS[c["type"]].format(t=f"t_{name}") if c["type"] != "string" else f"t_{name}") + f" AS {name}"
-            for name, c in columns.items()
-        ]
-        frame = spark.read.parquet(str(file)).selectExpr(*texts).selectExpr("*", *typed)
-        frame.limit(1).collect()
-        spark.sparkContext.setJobGroup("gx", "gx")
-        started = time.monotonic()
-        asked = [entry for name, column in columns.items() for entry in _asked(name, column)]
-        found = validate(frame, ExpectationSuite(name="checks", expectations=asked), {"result_format": "BASIC"})
-        seconds = time.monotonic() - started
-        print(f"spark jobs: {len(spark.sparkContext.statusTracker().getJobIdsForGroup('gx'))}", file=sys.stderr)
+    settings = {"spark.driver.memory": "4g", "spark.sql.shuffle.partitions": str(THREADS), "spark.ui.enabled": "false"}
+    builder = SparkSession.builder.master(f"local[{THREADS}]").config("spark.sql.session.timeZone", "UTC")
+    spark = builder.config(map=settings).getOrCreate()
+    columns = contract(sets)["columns"]
+    texts = [f"nullif(trim({name}), '') AS t_{name}" for name in columns]
+    typed = [
+        (_SPARK_CASTS[c["type"]].format(t=f"t_{name}") if c["type"] != "string" else f"t_{name}") + f" AS {name}"
+        for name, c in columns.items()
+    ]
+    frame = spark.read.parquet(str(file)).selectExpr(*texts).selectExpr("*", *typed)
+    frame.limit(1).collect()
+    spark.sparkContext.setJobGroup("gx", "gx")
+    started = time.monotonic()
+    asked = [entry for name, column in columns.items() for entry in _asked(name, column)]
+    found = validate(frame, ExpectationSuite(name="checks", expectations=asked), {"result_format": "BASIC"})
+    seconds = time.monotonic() - started
+    print(f"spark jobs: {len(spark.sparkContext.statusTracker().getJobIdsForGroup('gx'))}", file=sys.stderr)
+    spark.stop()
     counts = {}
     for each in found["results"]:
         said = each["result"]
@@ -242,8 +248,12 @@ WHO = {"ours": ours, "sql": sql, "gx": gx}
 
 def timed(who: str, file: Path, sets: int) -> tuple[float, dict[str, list[int]]]:
     """Seconds and counts of one run in a process of its own."""
-    code = f"import json; from pathlib import Path; from benchmarks.checks import {who}; print(json.dumps({who}(Path({str(file)!r}), {sets})))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    code = (
+        "import json, sys; from pathlib import Path; from benchmarks.checks import WHO;"
+        "print(json.dumps(WHO[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]))))"
+    )
+    arguments = [sys.executable, "-c", code, who, str(file), str(sets)]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{who} failed\n{done.stderr[-2000:]}")
     if "spark jobs" in done.stderr:
