@@ -106,7 +106,7 @@ class _Kept:
 
     def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         ids = structlog.contextvars.get_contextvars()
-        if "run_id" not in ids:
+        if "day" not in ids:  # a run id alone is what Airflow binds
             return event
         if error := _error(event.pop("exc_info", None)):
             event["exception"] = traced(error)
@@ -147,19 +147,19 @@ def _shorter(logger: object, method: str, event: MutableMapping[str, Any]) -> Mu
     return event
 
 
-def _configure() -> None:
-    asked = os.environ.get("CITYLAKE_LOG_LEVEL", "WARNING").upper()
+def _shown(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drops what isn't worth a line for people."""
     levels = logging.getLevelNamesMapping()
-    level = levels.get(asked, logging.WARNING)
+    asked = levels.get(os.environ.get("CITYLAKE_LOG_LEVEL", "").upper(), logging.WARNING)
+    if levels.get(method.upper(), logging.ERROR) < asked:
+        raise structlog.DropEvent
+    return event
 
-    def shown(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if levels.get(method.upper(), logging.ERROR) < level:
-            raise structlog.DropEvent
-        return event
 
+def _configure() -> None:
     structlog.configure(
         processors=[
-            shown,
+            _shown,
             structlog.contextvars.merge_contextvars,
             _shorter,
             structlog.processors.add_log_level,
@@ -168,12 +168,7 @@ def _configure() -> None:
                 colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
             ),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(min(level, logging.INFO)),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),  # the one of the moment: it may be replaced
         cache_logger_on_first_use=False,
     )
-
-
-def of_spark(home: Path) -> Path:
-    """Where everything goes that the JVMs of a lake have to say."""
-    return home / "logs" / "spark.log"

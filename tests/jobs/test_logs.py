@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+import structlog
 
 from jobs.department import DatasetsFailed
 from jobs.run import StepBroke
@@ -45,6 +46,13 @@ def test_lines_say_which_task_of_airflow_they_belong_to(city: City, monkeypatch:
 
 
 PLATE = "苏" + "F12345"
+
+
+def test_what_airflow_says_around_a_run_stays_airflows(city: City) -> None:
+    logs.configure(city.home)
+    with logs.bound(run_id="scheduled__2026-03-02", task_id="relate"):
+        structlog.get_logger().info("said by Airflow")
+    assert list(logs.read(city.home)) == []
 
 
 def test_the_words_of_strange_errors_are_told_nowhere(
