@@ -65,11 +65,11 @@ def status(json: AsJson = False) -> None:
 @app.command("logs")
 def logs(lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many, from the end.")] = 50) -> None:
     """The last lines of what Spark has said."""
+    from lakehouse.engine.server import log_of
     from lakehouse.errors import UsageError
-    from lakehouse.logs import of_spark
     from lakehouse.settings import Settings
 
-    log = of_spark(Settings.from_environment().home)
+    log = log_of(Settings.from_environment().home)
     if not log.exists():
         raise UsageError("Spark hasn't run in this lake yet", where=str(log))
     for line in log.read_text("utf-8", errors="replace").splitlines()[-lines:]:

@@ -15,7 +15,6 @@ from pyspark.sql import SparkSession
 from lakehouse import staging
 from lakehouse.engine import server
 from lakehouse.errors import EngineLost, EnvironmentFault
-from lakehouse.logs import of_spark
 from lakehouse.settings import Settings, connection_uri
 
 CONNECTION = "spark"
@@ -142,7 +141,7 @@ def _in_process(settings: Settings) -> Iterator[Engine]:
                 first.newSession,
                 lambda: jvm.process.poll() is None,
                 lambda: EngineLost(
-                    "the JVM has ended", where=str(of_spark(settings.home)), hint="run the same command again"
+                    "the JVM has ended", where=str(server.log_of(settings.home)), hint="run the same command again"
                 ),
             )
         finally:

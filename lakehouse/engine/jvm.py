@@ -25,8 +25,8 @@ from pyspark.errors import PySparkException
 from pyspark.java_gateway import launch_gateway
 
 from lakehouse.engine.jars import folder, jar_paths, java
+from lakehouse.engine.server import log_of
 from lakehouse.errors import EnvironmentFault
-from lakehouse.logs import of_spark
 from lakehouse.settings import Settings
 
 _LOGGING, _POOLS = (Path(__file__).with_name(name) for name in ("log4j2.properties", "pools.xml"))
@@ -84,13 +84,13 @@ class Jvm:
         wanted = _configuration(settings, scratch, archive) | dict(more)
         conf = SparkConf(loadDefaults=False).setAll(list(wanted.items()))
         os.environ |= _environment()
-        of_spark(settings.home).parent.mkdir(parents=True, exist_ok=True)
-        with of_spark(settings.home).open("ab") as said:
+        log_of(settings.home).parent.mkdir(parents=True, exist_ok=True)
+        with log_of(settings.home).open("ab") as said:
             try:
                 gateway: Any = launch_gateway(conf, {"stdout": said, "stderr": said, "pass_fds": tuple(kept)})
             except PySparkException as error:
                 hint = "its last lines say why; a JDK 17 or 21 is needed"
-                raise EnvironmentFault("Spark doesn't start", where=str(of_spark(settings.home)), hint=hint) from error
+                raise EnvironmentFault("Spark doesn't start", where=str(log_of(settings.home)), hint=hint) from error
         with _own_interrupt():
             return cls(SparkContext(conf=conf, gateway=gateway), gateway.proc, archive)
 
@@ -172,5 +172,5 @@ def _options(settings: Settings, scratch: Path, archive: Archive) -> list[str]:
         archive.option(),
         f"-Djava.io.tmpdir={scratch}",
         f"-Dlog4j2.configurationFile={_LOGGING}",
-        f"-Dcitylake.log={of_spark(settings.home)}",
+        f"-Dcitylake.log={log_of(settings.home)}",
     ]

@@ -27,7 +27,6 @@ from typing import IO, TYPE_CHECKING, Any
 from lakehouse import staging
 from lakehouse.engine.jars import jar_paths, java
 from lakehouse.errors import CitylakeError, EngineLost, EnvironmentFault, LakeError
-from lakehouse.logs import of_spark
 from lakehouse.runs import code_version
 from lakehouse.settings import Settings
 
@@ -85,6 +84,11 @@ def folder(home: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.mkdir(exist_ok=True, mode=0o700)
     return path
+
+
+def log_of(home: Path) -> Path:
+    """Where everything goes that the JVMs of a lake have to say."""
+    return home / "logs" / "spark.log"
 
 
 def found(home: Path) -> Server | None:
@@ -181,7 +185,7 @@ def _answering(home: Path) -> Server | None:
 def _launch(settings: Settings, idle_s: int | None) -> None:
     """Start the keeper and wait for what it says: nothing but `ready`, or why it can't."""
     asked = {"settings": settings.model_dump(mode="json"), "idle_s": idle_s, "code": code_version()}
-    log = of_spark(settings.home)
+    log = log_of(settings.home)
     log.parent.mkdir(parents=True, exist_ok=True)
     env = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_"))}
     command = [sys.executable, "-m", "lakehouse.engine.server"]
@@ -213,7 +217,7 @@ def _launch(settings: Settings, idle_s: int | None) -> None:
 def lost(settings: Settings) -> EngineLost:
     """What to raise when the engine has ended in the middle of the work."""
     hint = "its last lines may say why; run the same command again"
-    return EngineLost("the Spark engine has ended", where=str(of_spark(settings.home)), hint=hint)
+    return EngineLost("the Spark engine has ended", where=str(log_of(settings.home)), hint=hint)
 
 
 def _gone(home: Path, *, within_s: float) -> bool:
