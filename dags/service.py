@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dags import _books, _processes
+from lakehouse.engine.server import end_unused
 from lakehouse.errors import CitylakeError, EnvironmentFault, LakeError
 from lakehouse.settings import Settings
 
@@ -82,6 +83,7 @@ def running(home: Path) -> bool:
 def down(home: Path) -> int:
     """Ends the scheduler with the tasks it is running, then the rest, and waits until all are gone."""
     found = [_end(home, name) for name in reversed(COMPONENTS)]
+    end_unused(home)  # Spark, where a step of the night has started it
     print("Airflow is down" if any(found) else "Airflow isn't running")
     return 0
 

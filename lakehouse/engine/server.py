@@ -164,9 +164,15 @@ def stop(home: Path) -> Server | None:
 def end_started() -> None:
     """Stop the engines that steps of this process have started, but for one that others use: that ends when it is idle."""
     for home in list(_started):
-        if _unused(home):
-            stop(home)
+        end_unused(home)
         _started.discard(home)
+
+
+def end_unused(home: Path) -> None:
+    """Stop an engine that a step of whatever process has started, unless somebody is using it."""
+    server = found(home)
+    if server is not None and server.idle_s is not None and _unused(home):
+        stop(home)
 
 
 def _answering(home: Path) -> Server | None:
