@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lakehouse.staging import KINDS
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -18,10 +20,11 @@ class Holder:
 
 
 def holders(home: Path) -> list[Holder]:
-    """The processes that hold a lock on a table, a folder in staging or a file of the lake, the oldest first."""
+    """The processes that hold a lock on a table, a folder of a run or a file of the lake, the oldest first."""
     held: dict[int, list[Path]] = defaultdict(list)
     inodes = _flocks()
-    places = (path for pattern in ("*", "*/*", "staging/*/*") for path in sorted(home.glob(pattern)))
+    patterns = ("*", "*/*", *(f"staging/{kind}/*" for kind in KINDS))
+    places = (path for pattern in patterns for path in sorted(home.glob(pattern)))
     for path in dict.fromkeys(places):
         for pid in inodes.get(_inode(path), ()):
             held[pid].append(path)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from lakehouse.errors import LakeError
 
-_KINDS = ("runs", "spill", "spark")
+KINDS = ("runs", "spill", "spark")
+"""What folders are for: one of a run, what DuckDB spills, what Spark does."""
+
 _UNNAMED_S = 3600
 _held: dict[Path, int] = {}
 _claiming = threading.Lock()
@@ -58,7 +60,7 @@ def sweep(home: Path) -> None:
 
 def abandoned(home: Path) -> list[Path]:
     """The folders whose process is gone."""
-    folders = [folder for kind in _KINDS for folder in (home / "staging" / kind).glob("[!.]*")]
+    folders = [folder for kind in KINDS for folder in (home / "staging" / kind).glob("[!.]*")]
     unnamed = (home / "staging").glob("*/.*")  # between making and naming one, its process locks it
     folders += [folder for folder in unnamed if time.time() - folder.stat().st_mtime > _UNNAMED_S]
     return [folder for folder in folders if _is_free(folder)]
