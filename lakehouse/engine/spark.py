@@ -10,18 +10,21 @@ from functools import reduce
 from typing import TypeVar
 
 import pyarrow as pa
+import structlog
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
 from lakehouse.engine.connect import connected
 from lakehouse.errors import CitylakeError, LakeError
+from lakehouse.logs import run_id
 from lakehouse.settings import Settings
 from lakehouse.table import PROPERTIES, Commit, Table
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_log = structlog.get_logger()
 _thread = threading.local()
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
@@ -40,6 +43,9 @@ def session(settings: Settings) -> Iterator[SparkSession]:
     with connected(settings) as engine:
         spark = engine.session()
         _thread.session = spark
+        if run := run_id():
+            spark.addTag(run)  # its jobs are known, and can be ended, by the run they belong to
+            _log.info("session with Spark", session=getattr(spark, "session_id", None))
         try:
             yield spark
         except Exception as error:
