@@ -172,8 +172,3 @@ def _configure() -> None:
         logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),  # the one of the moment: it may be replaced
         cache_logger_on_first_use=False,
     )
-
-
-def of_spark(home: Path) -> Path:
-    """Where everything goes that the JVMs of a lake have to say."""
-    return home / "logs" / "spark.log"
