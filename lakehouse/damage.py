@@ -80,7 +80,9 @@ def mend(damage: Damage, commit: Commit, aside: Path) -> None:
 def _of_log(table: Table, spoilt: tuple[Path, ...]) -> Damage:
     with tempfile.TemporaryDirectory(prefix="citylake-") as folder:
         copy = Path(folder, "_delta_log")
-        shutil.copytree(table.path / "_delta_log", copy, ignore=lambda _, names: {*names} & {path.name for path in spoilt})
+        shutil.copytree(
+            table.path / "_delta_log", copy, ignore=lambda _, names: {*names} & {path.name for path in spoilt}
+        )
         try:
             delta = DeltaTable(folder)
         except (DeltaError, OSError):
