@@ -8,7 +8,7 @@ import duckdb
 
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.privacy import masked
-from lakehouse.queries import connected, quoted, shown_columns
+from lakehouse.queries import RAW_LAYERS, connected, quoted, shown_columns
 from lakehouse.settings import Settings
 from lakehouse.table import Table
 
@@ -36,30 +36,27 @@ class Difference:
 def compare(settings: Settings, table: Table, before: int, after: int, key: Sequence[str], limit: int) -> Difference:
     """Compare two versions in the columns of the contract, technical ones left out. `limit` examples of each kind.
 
-    Rows that share a key (bronze holds every delivery of it) and tables without their key's columns are compared whole.
+    A table that keeps every day has a row of a key on each: there the day is part of the key. Where rows share one all the
+    same (bronze holds every delivery), whole rows are compared.
     Raises UsageError for versions that don't exist, LakeError for files that are gone.
     """
     try:
         with connected(settings) as connection:
             connection.register("before", _opened(table, before))
             connection.register("after", _opened(table, after))
-            columns = _aligned(connection, table)
-            by = tuple(key) if key and _tells_apart(connection, key, columns) else ()
+            of_days = {"_day"} & set(table.open(after).metadata().partition_columns)
+            columns = _aligned(connection, table, {"_extra", "_errors", *of_days})
+            by = (*key, *of_days) if key and _tells_apart(connection, [*key, *of_days], columns) else ()
             _pair(connection, by, columns)
             found = dict(connection.execute("SELECT kind, count(*) FROM paired GROUP BY kind").fetchall())
             same = _rows(connection) - found.get("added", 0) - found.get("changed", 0)
             counts = (found.get("added", 0), found.get("removed", 0), found.get("changed", 0), same)
-            raw = table.path.parent.name in _RAW
+            raw = table.path.parent.name in RAW_LAYERS
             shown = shown_columns(settings, table.path.name) | {"_day", "_errors"} if raw else frozenset(columns)
             return Difference(by, *counts, tuple(_examples(connection, columns, shown, limit)))
     except (duckdb.Error, OSError) as error:
         said = str(error).strip().splitlines()[0][:200]
         raise LakeError(f"can't be compared ({said})", where=str(table.path), hint="run `citylake doctor`") from error
-
-
-_RAW = ("bronze", "silver", "quarantine")
-_KEPT = ("_day", "_extra", "_errors")
-"""Technical columns that say something of the row itself."""
 
 
 def _opened(table: Table, version: int) -> Any:
@@ -69,12 +66,15 @@ def _opened(table: Table, version: int) -> Any:
     return table.open(version).to_pyarrow_dataset()
 
 
-def _aligned(connection: duckdb.DuckDBPyConnection, table: Table) -> list[str]:
-    """Makes the views `old` and `new` with the same columns as text, null where a version hasn't one; gives the columns."""
+def _aligned(connection: duckdb.DuckDBPyConnection, table: Table, kept: set[str]) -> list[str]:
+    """Makes the views `old` and `new` with the same columns as text, null where a version hasn't one; gives the columns.
+
+    Of the technical ones only those `kept`, which say something of the row itself.
+    """
     there = {name: connection.table(name).columns for name in ("before", "after")}
     technical = table.path.parent.name not in ("gold", "ops")
     columns = [
-        c for c in dict.fromkeys([*there["before"], *there["after"]]) if c in _KEPT or not (technical and c[0] == "_")
+        c for c in dict.fromkeys([*there["before"], *there["after"]]) if c in kept or not (technical and c[0] == "_")
     ]
     for view, name in (("old", "before"), ("new", "after")):
         values = {c: f"CAST({quoted(c)} AS VARCHAR)" if c in there[name] else "CAST(NULL AS VARCHAR)" for c in columns}

@@ -21,7 +21,7 @@ from lakehouse.ops import Ops
 from lakehouse.settings import Settings
 from lakehouse.table import Table
 
-_RAW_ZONE = ("bronze", "silver", "quarantine")
+RAW_LAYERS = ("bronze", "silver", "quarantine")
 """Only these layers hold what has to be masked."""
 
 _TECHNICAL = re.compile(r"_(?!raw$|extra$)")
@@ -114,7 +114,7 @@ def _view(
         stored = Table(settings.home / layer / table)
         files = stored.files(version=version)
         rows = _rows(connection, stored.open(version), files)
-    if masked and layer in _RAW_ZONE:
+    if masked and layer in RAW_LAYERS:
         shown = shown_columns(settings, table)
         open_ = {c: c in shown or _TECHNICAL.match(c) for c in rows.columns}
         rows = rows.project(

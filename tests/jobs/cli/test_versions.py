@@ -46,7 +46,9 @@ def test_diff_counts_by_key_and_masks(
     lake.open().delete("id = 'b1'")
     lake.open().update({"length_m": "25.0", "phone": "'13900000002'"}, predicate="id = 'b2'")
     by_key = told("diff", "silver.works__bridges@0", f"silver.works__bridges@{lake.version()}")
-    assert (by_key["key"], by_key["added"], by_key["removed"], by_key["changed"]) == (["id"], 0, 1, 1)
+    assert (by_key["key"], by_key["added"], by_key["removed"], by_key["changed"]) == (["id", "_day"], 0, 1, 1)
+    days = told("diff", "silver.works__bridges@0", "silver.works__bridges@2")
+    assert (days["added"], days["removed"], days["changed"], days["same"]) == (4, 0, 0, 2)
     (removed, changed) = by_key["examples"]
     assert removed["kind"] == "removed" and removed["row"]["name"] == "One"
     assert changed["row"]["length_m"] == "20.0 -> 25.0" and changed["row"]["phone"] == "13*******02 -> 13*******02"
