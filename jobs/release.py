@@ -2,13 +2,17 @@
 
 import json
 from datetime import datetime
-from pathlib import Path
 from typing import Any
+
+import structlog
 
 from expectations.catalog import Catalog
 from jobs.department import Outcome
+from lakehouse.errors import LakeError
 from lakehouse.runs import Run
 from lakehouse.table import Table
+
+_log = structlog.get_logger()
 
 CHANGING = ("bring", "clean", "relate", "gx", "geo_index")
 """The steps whose work a release publishes."""
@@ -19,14 +23,13 @@ LAYERS = ("bronze", "silver", "quarantine", "gold")
 def release(run: Run, catalog: Catalog) -> Outcome:
     """Publish the day: a new revision when a step of the day has changed anything since the last, nothing otherwise.
 
-    Departments whose newest run of the day failed are named in the release; what they served before stays in it.
+    Departments whose newest run of the day failed are named in the release; what they served before stays in it. So do
+    those with a table that can't be opened.
     """
-    tables = {
-        f"{layer}.{path.name}": version for layer in LAYERS for path, version in _versions(run.settings.home / layer)
-    }
+    tables, damaged = _versions(run)
     before = run.ops.read("releases", day=run.day).to_pylist()
     runs = run.ops.read("runs", day=run.day).to_pylist()
-    failed = json.dumps(sorted(_failed(runs)))
+    failed = json.dumps(sorted(_failed(runs) | damaged))
     if before and before[-1]["failed"] == failed and not _changed_since(before[-1]["at"], runs):
         return Outcome("unchanged")
     run.ops.note(
@@ -42,9 +45,26 @@ def release(run: Run, catalog: Catalog) -> Outcome:
     return Outcome("succeeded", reads=json.dumps(tables))
 
 
-def _versions(layer: Path) -> list[tuple[Path, int]]:
-    found = [(path, Table(path).version()) for path in sorted(layer.glob("*"))]
-    return [(path, version) for path, version in found if version is not None]
+def _versions(run: Run) -> tuple[dict[str, int], set[str]]:
+    """The version of every table; of one that can't be opened that of the last release, and its department."""
+    tables: dict[str, int] = {}
+    damaged: set[str] = set()
+    for path in (path for layer in LAYERS for path in sorted((run.settings.home / layer).glob("*"))):
+        name = f"{path.parent.name}.{path.name}"
+        try:
+            version = Table(path).version()
+        except LakeError as error:
+            _log.error("table left as last released", table=name, error=str(error))
+            damaged |= {path.name.partition("__")[0]} if "__" in path.name else set()
+            version = _last(run).get(name)
+        if version is not None:
+            tables[name] = version
+    return tables, damaged
+
+
+def _last(run: Run) -> dict[str, int]:
+    released = run.ops.read("releases")["tables"].to_pylist()
+    return json.loads(released[-1]) if released else {}
 
 
 def _failed(runs: list[dict[str, Any]]) -> set[str]:

@@ -62,3 +62,21 @@ def test_a_failed_department_is_named_and_then_not(city: City) -> None:
     city.step("clean", DAY, "town")
     city.step("release")
     assert [json.loads(r["failed"]) for r in city.book("releases")] == [["town"], []]
+
+
+def test_a_table_that_can_not_be_opened_stays_as_last_released(city: City) -> None:
+    city.declare("things", {"id": {"type": "integer"}})
+    city.declare("others", {"id": {"type": "integer"}})
+    for day in (DAY, DAY + timedelta(days=1)):
+        for name in ("things", "others"):
+            city.deliver(name, "id\n1\n", day=day)
+        city.night(day)
+        if day != DAY:
+            log = sorted((city.table("silver", "things").path / "_delta_log").glob("*.json"))[-1]
+            log.write_text("{")
+        city.step("release", day)
+    first, second = city.book("releases", day=None)
+    assert json.loads(second["failed"]) == ["town"]
+    tables = [json.loads(release["tables"]) for release in (first, second)]
+    assert [each["silver.town__things"] for each in tables] == [0, 0]
+    assert [each["silver.town__others"] for each in tables] == [0, 1]
