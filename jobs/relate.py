@@ -10,6 +10,7 @@ import duckdb
 from expectations.catalog import Catalog
 from expectations.checks.relations import Relation, agreeing, referenced
 from expectations.rules import Rule, rules
+from expectations.verify import misfits
 from jobs import results
 from jobs.department import Outcome, last_success
 from jobs.results import Failing, Result
@@ -59,6 +60,8 @@ def _questions(run: Run, catalog: Catalog) -> Iterator[Question]:
     usable = {contract.name: contract for contract in catalog.contracts}
     silver = Silver(run, catalog.contracts)
     for contract in catalog.contracts:
+        if any(misfits(contract, catalog.file(contract))):
+            continue  # `clean` has said so
         asked = [rule for rule in rules(contract) if rule.check.kind == "reference"]
         if not asked or (ours := silver.slice(contract)) is None:
             continue

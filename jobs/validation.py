@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from expectations.catalog import Catalog, Standard
 from expectations.suite.documents import Document, Judged, Noted, described, validation
+from expectations.verify import misfits
 
 if TYPE_CHECKING:
     from jobs.assess import Assessment
@@ -41,7 +42,10 @@ def of_profile(found: "Profile", at: datetime) -> Document:
 
 
 def of_release(ops: "Ops", books: "Books", catalog: Catalog, assessment: "Assessment") -> dict[str, Document]:
-    """Dataset (`department.dataset`) -> the validation result of its last slice in the release's books."""
+    """Dataset (`department.dataset`) -> the validation result of its last slice in the release's books.
+
+    A contract whose checks have mistakes has none: what it asks for isn't known.
+    """
     last = _last_answers(books)
     failing = places(_failing(ops, books, last), at=lambda row: (row["department"], row["dataset"], row["check_id"]))
     found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
@@ -50,7 +54,8 @@ def of_release(ops: "Ops", books: "Books", catalog: Catalog, assessment: "Assess
     documents = {}
     for contract in catalog.contracts:
         place = (contract.department, contract.dataset)
-        if rows := found.get(place):
+        rows = found.get(place)
+        if rows and not any(misfits(contract, catalog.file(contract))):
             day, at = rows[0]["day"], max(row["at"] for row in rows)
             told = [d for d in assessment.deliveries.get(place, {}).get(day, ()) if d.event == "cleaned"]
             count = sum((d.accepted or 0) + (d.quarantined or 0) for d in told)

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tests.jobs.small_city import DAY, City, text_of
 
 NEXT = DAY + timedelta(days=1)
@@ -171,3 +173,15 @@ def test_joined_files_are_no_news(city: City) -> None:
     for day in (DAY, NEXT):
         city.step("relate", day)
         assert city.last_run("relate", "", day=day)["status"] == "unchanged"
+
+
+@pytest.mark.parametrize("wrong", [{"expect": {"warn": [{"agreees": {}}]}}, {"gx": [{"expect_nothing": {}}]}])
+def test_a_wrong_check_of_one_dataset_stops_no_other(city: City, wrong: dict[str, Any]) -> None:
+    declared(city)
+    city.declare("plots", {"id": {"type": "string"}})
+    city.deliver("plots", "id\n1\n")
+    night(city)
+    city.declare("plots", {"id": {"type": "string"}}, **wrong)
+    for step in ("relate", "gx", "release", "score"):
+        city.step(step, forced=True)  # raises what failed
+    assert city.results("permits")["uscc.references"] == ("failed", 5, 4)
