@@ -95,7 +95,8 @@ def _start(home: Path, env: Mapping[str, str], commands: Mapping[str, Sequence[s
     try:
         for name, around in commands.items():
             if name == "scheduler":
-                _await(home, started, began)  # its first tasks ask the API server at once
+                _await(home, started, began)
+                _warm(home)  # its first tasks ask the API server at once
             command = [*around, sys.executable, "-m", "dags.service", "be", name]
             started[name] = _processes.start(
                 command, env=env, record=_path(home, name), folder=_books.folder(home), log=_log(home, name)
@@ -124,6 +125,16 @@ def _await(home: Path, started: Mapping[str, "subprocess.Popen[bytes]"], began: 
         if all(_is_well(health, name, began) for name in started if name != "api-server"):
             return
     raise EnvironmentFault(f"Airflow isn't up after {READY_S} s", hint=f"see {_books.logs(home)}")
+
+
+def _warm(home: Path) -> None:
+    """The API server makes what tasks ask at the first question: seconds of work, many on a busy machine."""
+    import httpx
+
+    try:
+        httpx.get(f"{_books.url(home)}/execution/health", timeout=READY_S, trust_env=False)
+    except httpx.HTTPError as error:
+        raise EnvironmentFault("Airflow's API server doesn't answer", hint=f"see {_log(home, 'api-server')}") from error
 
 
 def _is_well(health: Any, name: str, began: datetime) -> bool:
