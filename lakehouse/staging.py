@@ -62,8 +62,15 @@ def abandoned(home: Path) -> list[Path]:
     """The folders whose process is gone."""
     folders = [folder for kind in KINDS for folder in (home / "staging" / kind).glob("[!.]*")]
     unnamed = (home / "staging").glob("*/.*")  # between making and naming one, its process locks it
-    folders += [folder for folder in unnamed if time.time() - folder.stat().st_mtime > _UNNAMED_S]
+    folders += [folder for folder in unnamed if _is_old(folder)]
     return [folder for folder in folders if _is_free(folder)]
+
+
+def _is_old(folder: Path) -> bool:
+    try:
+        return time.time() - folder.stat().st_mtime > _UNNAMED_S
+    except FileNotFoundError:
+        return False  # it has just got its name
 
 
 def _is_free(folder: Path) -> bool:

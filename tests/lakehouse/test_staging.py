@@ -55,3 +55,21 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "staging").write_text("in the way")
     with pytest.raises(LakeError, match=r"runs/one: can't be made .*; free space or mend the folder"):
         staging.claim(tmp_path, "runs", "one")
+
+
+def test_a_folder_that_gets_its_name_during_a_sweep_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = tmp_path / "staging" / "runs" / ".new"
+    new.mkdir(parents=True)
+    glob = Path.glob
+
+    def then_named(folder: Path, pattern: str) -> list[Path]:
+        found = list(glob(folder, pattern))
+        if new in found:
+            new.rename(new.with_name("run"))
+        return found
+
+    monkeypatch.setattr(Path, "glob", then_named)
+    staging.sweep(tmp_path)
+    assert new.with_name("run").exists()
