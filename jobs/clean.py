@@ -13,6 +13,7 @@ from expectations.verify import misfits
 from jobs import results
 from jobs.department import Outcome, each_dataset
 from jobs.judge import measured, prepare
+from jobs.load import bronze_schema
 from jobs.parts import Pass
 from jobs.slices import cleaned
 from jobs.tally import Tally, Verdict
@@ -102,15 +103,15 @@ def _clean(run: Run, catalog: Catalog, contract: Contract, books: Books) -> Outc
     received = tuple((d.id, d.received_at.astimezone(UTC).replace(tzinfo=None)) for d in arrived if d.received_at)
     plan = Plan(contract, catalog.standards, run.day, books.history.get(where, ()), received)
     bronze = run.table("bronze", contract.table)
+    deliveries, names = tuple(d.id for d in arrived), tuple(sorted({d.name for d in arrived}))
+    of = Pass(plan, deliveries, names, run.settings, catalog.layers, run.staging, run.id)
     with engine.session(run.settings) as connection:
-        names = sorted({d.name for d in arrived})
         if files := bronze.files(run.day):
-            engine.read_slice(connection, "bronze", files, deliveries=[d.id for d in arrived], names=names)
+            of.read(connection, "bronze", files)
         else:  # nothing but headers
-            connection.register("bronze", bronze.read(day=run.day))
+            connection.register("bronze", bronze_schema(contract).empty_table())
         prepare(connection, catalog.path, plan)
         verdict = Verdict(plan, arrived, measured(connection, plan))
-        of = Pass(plan, tuple(d.id for d in arrived), tuple(names), run.settings, catalog.layers, run.staging, run.id)
         tally = cleaned(run, of, verdict, connection, files, size=sum(d.bytes for d in arrived))
     results.note(run, contract, verdict.results(tally), tally.failing)
     _note_fates(run, contract, tally, arrived)

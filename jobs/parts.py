@@ -44,6 +44,17 @@ class Pass:
     folder: Path
     run_id: str
 
+    def read(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        view: str,
+        files: Sequence[str],
+        rows: tuple[int, int] | None = None,
+    ) -> None:
+        """Make the slice's rows in `files` readable as `view`, only those from the first to the last of `rows`."""
+        columns, ours = tuple(self.plan.contract.columns), {"deliveries": self.deliveries, "names": self.names}
+        engine.read_slice(connection, view, files, columns=columns, rows=rows, **ours)
+
     def file(self, kind: str) -> Path:
         """A new path in the folder: a part that is tried again leaves its first files alone."""
         return self.folder / f"{kind}-{uuid.uuid4().hex}"
@@ -122,7 +133,7 @@ def judge_parts(
             wanted = of.file("keys").with_suffix(".npy")
             np.save(wanted, keys)
             files = list(map(str, each(_find_candidates, [(part, columns, wanted) for part in parts])))
-            engine.read_slice(connection, "candidates", files, deliveries=of.deliveries, names=of.names)
+            of.read(connection, "candidates", files)
             found.append(judge.later(connection, of.plan, bit, columns))
     repeats = None
     if (repeated := judge.repeated(found)) is not None:
@@ -181,7 +192,5 @@ def _write(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch], of:
 def _opened(part: Part) -> Iterator[duckdb.DuckDBPyConnection]:
     with engine.session(part.of.settings) as connection:
         judge.prepare(connection, part.of.settings.catalog, part.of.plan)
-        engine.read_slice(
-            connection, "bronze", part.files, deliveries=part.of.deliveries, names=part.of.names, rows=part.rows
-        )
+        part.of.read(connection, "bronze", part.files, part.rows)
         yield connection

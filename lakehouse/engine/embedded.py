@@ -272,20 +272,23 @@ def read_slice(
     name: str,
     files: Sequence[str],
     *,
+    columns: Sequence[str] = (),
     deliveries: Sequence[str],
     names: Sequence[str],
     rows: tuple[int, int] | None = None,
 ) -> None:
     """Make a slice of bronze readable as the view `name`: only rows of `deliveries`, whose ids and file `names` are coded, not copied.
 
-    `rows`: only those from the first to the last of these source rows.
+    `columns` are those the contract declares, null where the files are older. `rows`: only those from the first to the last
+    of these source rows.
     """
     slice_ = connection.read_parquet(list(files), hive_partitioning=False, union_by_name=True)
     coded = f"CAST(_delivery_id AS {_enumeration(deliveries)}) AS _delivery_id, CAST(_source_file AS {_enumeration(names)}) AS _source_file"
     ours = f"_delivery_id IN ({', '.join(map(_quoted, deliveries))})"
     if rows is not None:
         ours += f" AND _source_row BETWEEN {rows[0]} AND {rows[1]}"
-    connection.register(name, slice_.filter(ours).project(f"* REPLACE ({coded})"))
+    later = "".join(f', CAST(NULL AS VARCHAR) AS "{column}"' for column in columns if column not in slice_.columns)
+    connection.register(name, slice_.filter(ours).project(f"* REPLACE ({coded}){later}"))
 
 
 def read(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[str], day: date | None = None) -> None:

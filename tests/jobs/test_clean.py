@@ -10,7 +10,7 @@ import lakehouse.table
 from jobs import judge, slices
 from jobs.department import DatasetsFailed
 from lakehouse.errors import EnvironmentFault
-from tests.jobs.small_city import DAY, STANDARDS, City, text_of
+from tests.jobs.small_city import DAY, STANDARDS, TOWN, City, text_of
 
 TYPED: dict[str, Any] = {
     "id": {"type": "string"},
@@ -452,3 +452,15 @@ def _no_spark(each: Any) -> Any:
         return each(run, engine)
 
     return chosen
+
+
+def test_a_column_that_a_contract_gains_is_null_in_what_came_before(city: City) -> None:
+    city.declare("things", {"id": {"type": "string"}}, key=["id"])
+    city.deliver("things", "id,size\na,1\na,2\n")
+    city.deliver("things", "id\n", day=DAY + timedelta(days=1))
+    city.night()
+    city.declare("things", {"id": {"type": "string"}, "size": {"type": "integer"}}, key=["id"])
+    city.step("clean", DAY, TOWN)
+    assert city.silver("things", "id", "size") == [("a", None)]
+    city.night(DAY + timedelta(days=1))
+    assert closes(city, "things", DAY + timedelta(days=1))
