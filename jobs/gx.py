@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -77,8 +78,8 @@ def judged(
         _log.error("great expectations broke", dataset=contract.name, exc_info=True)
         message = f"Great Expectations broke: {type(error).__name__}"
         return [Result(rule, "unknown", 0, 0, message=message) for rule in asked], []
-    failing = [_failing(contract, answer.rule, row) for answer in answers for row in answer.failing]
-    return [_result(contract, answer) for answer in answers], failing
+    failing = [Failing.all_of(contract, answer.rule.id, map(_named, answer.failing)) for answer in answers]
+    return [_result(contract, answer) for answer in answers], list(chain.from_iterable(failing))
 
 
 def columns(contract: Contract, asked: Sequence[Rule]) -> list[str]:
@@ -128,8 +129,8 @@ def _result(contract: Contract, answer: "Answer") -> Result:
     return Result(answer.rule, "passed" if answer.success else "failed", answer.evaluated, answer.passed, observed)
 
 
-def _failing(contract: Contract, rule: Rule, row: dict[str, Any]) -> Failing:
-    return Failing.of(contract, rule.id, row | {"_source_row": int(row["_source_row"])})
+def _named(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"_source_row": int(row["_source_row"])}  # pandas may have made it a text on its way through JSON
 
 
 def _index(contract: Contract) -> list[str]:

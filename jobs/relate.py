@@ -48,7 +48,7 @@ def relate(run: Run, catalog: Catalog) -> Outcome:
     with engine.session(run.settings) as connection:
         for question in questions:
             result, broken = _judged(run, connection, question)
-            failing = [Failing.of(question.contract, result.rule.id, row) for row in broken]
+            failing = Failing.all_of(question.contract, result.rule.id, broken)
             results.note(run, question.contract, [result], failing)
     reads = {q.contract.table: q.ours.version for q in questions}
     reads |= {q.other.table: q.theirs.version for q in questions if q.other and q.theirs}

@@ -70,11 +70,19 @@ class Failing:
     key: str
 
     @classmethod
-    def of(cls, contract: Contract, check_id: str, row: Mapping[str, Any]) -> "Failing":
-        """The row of `contract` that breaks `check_id`."""
+    def all_of(cls, contract: Contract, check_id: str, rows: Iterable[Mapping[str, Any]]) -> "list[Failing]":
+        """The rows of `contract` that break `check_id`."""
         sensitive = frozenset(name for name, column in contract.columns.items() if column.class_ == "sensitive")
-        key = masked_key(contract, row, sensitive)
-        return cls(check_id, row["_delivery_id"], row["_source_file"], row["_source_row"], key)
+        return [
+            cls(
+                check_id,
+                row["_delivery_id"],
+                row["_source_file"],
+                row["_source_row"],
+                masked_key(contract, row, sensitive),
+            )
+            for row in rows
+        ]
 
 
 def visible(contract: Contract, rule: Rule, observed: str | None) -> str | None:

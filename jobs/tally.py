@@ -29,6 +29,7 @@ class Tally:
     counts: dict[str, Count] = field(default_factory=dict)
     quarantined_of: Counter[str] = field(default_factory=Counter)
     failing: list[Failing] = field(default_factory=list)
+    _kept: Counter[str] = field(default_factory=Counter)
 
     def count(self, plan: Plan, batch: pa.RecordBatch, flags: Mapping[str, pa.Array]) -> None:
         """Take in judged rows; `flags` says of each point rule which rows pass."""
@@ -79,10 +80,9 @@ class Tally:
         self.quarantined_of.update(part.quarantined_of)
         for rule, count in part.counts.items():
             self.counts.setdefault(rule, Count()).add(count.evaluated, count.evaluated - count.passed)
-        kept = Counter(row.check_id for row in self.failing)
         for row in part.failing:
-            if kept[row.check_id] < MOST_FAILING_KEYS:
-                kept[row.check_id] += 1
+            if self._kept[row.check_id] < MOST_FAILING_KEYS:
+                self._kept[row.check_id] += 1
                 self.failing.append(row)
 
     def _add(self, rule: Rule, evaluated: int, broken: int) -> None:
@@ -91,12 +91,13 @@ class Tally:
     def _keep_keys(self, plan: Plan, batch: pa.RecordBatch, rule: Rule, broken: Any) -> None:
         if not len(broken):
             return
-        room = MOST_FAILING_KEYS - sum(row.check_id == rule.id for row in self.failing)
+        room = MOST_FAILING_KEYS - self._kept[rule.id]
         if room <= 0:
             return
         named = batch.select(list(dict.fromkeys((*ROW_ID, *plan.contract.key))))
-        for row in named.take(pa.array(broken[:room])).to_pylist():
-            self.failing.append(Failing.of(plan.contract, rule.id, row))
+        rows = named.take(pa.array(broken[:room])).to_pylist()
+        self.failing += Failing.all_of(plan.contract, rule.id, rows)
+        self._kept[rule.id] += len(rows)
 
 
 def _evaluated(batch: pa.RecordBatch, rule: Rule, skipped: Any, place: int | None, broken: int) -> int:
