@@ -32,7 +32,7 @@ COMPONENTS = {
 }
 POOLS = Path(__file__).parent / "pools.json"
 READY_S = 120
-GRACE_S = 20
+GRACE_S = 60
 LOOK_EVERY_S = 0.3
 
 
