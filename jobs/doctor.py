@@ -10,11 +10,13 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 from jobs import health
 from jobs.health import Finding
-from lakehouse.engine import jars
+from lakehouse.engine import jars, server
 from lakehouse.errors import CitylakeError
 from lakehouse.settings import Settings, connection_uri
 
 _JAVA = (17, 21)
+_TWINS = {"delta-spark_": "delta-spark", "sedona-spark-": "apache-sedona"}
+"""Which JARs (by the start of their names) must have the version of which Python package."""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -23,6 +25,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _packages()
     yield _java()
     yield _jars()
+    yield _engine(settings)
     yield from health.lake(settings)
     yield health.clocks(settings)
     yield from _catalogue(settings)
@@ -76,10 +79,41 @@ def _java() -> Finding:
 
 
 def _jars() -> Finding:
+    mend = f"{sys.executable} -m lakehouse.engine.jars"
     try:
-        return Finding("JARs", "fine", f"{len(jars.jar_paths())} in {jars.folder()}")
+        count = len(jars.jar_paths())
     except CitylakeError as error:
-        return Finding("JARs", "broken", error.what, f"{sys.executable} -m lakehouse.engine.jars")
+        return Finding("JARs", "broken", error.what, mend)
+    if damaged := jars.damaged():
+        return Finding("JARs", "broken", f"not as listed (sha256 differs): {', '.join(damaged)}", mend)
+    for jar in jars.listed():
+        package = next((ours for start, ours in _TWINS.items() if jar.artifact.startswith(start)), None)
+        if package and (found := _installed(package)) != jar.version:
+            said = f"{jar.name} belongs to {package} {jar.version}, installed is {found or 'none'}"
+            return Finding("JARs", "broken", said, "make setup, or: pip install .")
+    return Finding("JARs", "fine", f"{count} in {jars.folder()}")
+
+
+def _engine(settings: Settings) -> Finding:
+    """The Spark engine, where one runs: whether it answers, and whether it runs today's code."""
+    if settings.spark.startswith("sc://"):
+        from lakehouse.engine.connect import connected
+
+        try:
+            with connected(settings):
+                return Finding("Spark engine", "fine", f"{settings.spark} can be reached")
+        except CitylakeError as error:
+            return Finding("Spark engine", "broken", error.what, "start it, or unset CITYLAKE_SPARK")
+    found = server.found(settings.home) if settings.home.exists() else None
+    if found is None:
+        return Finding("Spark engine", "fine", "not running; the first step that needs it starts it")
+    who = f"process {found.pid or found.keeper} since {found.started_at}"
+    if found.port and not found.answers():
+        return Finding("Spark engine", "broken", f"{who} holds the lake's engine and doesn't answer", server.STOP)
+    if not found.fits():
+        said = f"{who} runs Citylake {found.code} with Spark {found.spark}, not what is installed now"
+        return Finding("Spark engine", "broken", said, server.STOP)
+    return Finding("Spark engine", "fine", f"{who}, {found.memory_mb} MB")
 
 
 def _catalogue(settings: Settings) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from lakehouse import staging
+from lakehouse.engine import server
 from lakehouse.errors import CitylakeError, LakeError
 from lakehouse.layout import RAW_ZONE, free_mb, require_path
 from lakehouse.locks import holders
@@ -114,7 +115,10 @@ def _raw_zone(home: Path) -> Iterator[Finding]:
 
 
 def _locks(home: Path) -> Iterator[Finding]:
+    engine = server.found(home)  # said by `citylake doctor` on its own
     for holder in holders(home):
+        if engine and holder.pid in (engine.keeper, engine.pid):
+            continue
         first = holder.paths[0].relative_to(home)
         more = f" and {len(holder.paths) - 1} more" if len(holder.paths) > 1 else ""
         said = f"{first}{more} held by process {holder.pid} since {_at(holder.since)}: {holder.command}"

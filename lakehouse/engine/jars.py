@@ -67,6 +67,11 @@ def jar_paths() -> list[Path]:
     return paths
 
 
+def damaged() -> list[str]:
+    """The names of the JARs that are there and aren't the listed files."""
+    return [jar.name for jar in listed() if (folder() / jar.name).exists() and not _is_whole(folder() / jar.name, jar)]
+
+
 def fetch() -> list[Path]:
     """Bring what is missing or damaged, each file whole and with its listed sha256 or not at all; returns all paths.
 

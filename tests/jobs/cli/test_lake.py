@@ -1,5 +1,7 @@
 """`citylake init` and `citylake doctor`."""
 
+import fcntl
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 
 from jobs.cli import call
 from jobs.cli.sample import needs_servers
+from lakehouse.engine import jars, server
 from lakehouse.layout import RAW_ZONE
 
 Told = Callable[..., Any]
@@ -79,3 +82,22 @@ def test_servers_are_started_only_where_nobody_has_set_their_connections(
     assert needs_servers(home)
     monkeypatch.setenv("CITYLAKE_CONN_SAMPLE_API", "http://localhost")
     assert not needs_servers(home)
+
+
+def test_doctor_names_an_engine_that_doesnt_answer_and_damaged_jars(
+    catalog: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CITYLAKE_JARS", str(tmp_path / "jars"))
+    (tmp_path / "jars").mkdir()
+    for jar in jars.listed():
+        (tmp_path / "jars" / jar.name).write_bytes(b"half a library")
+    asked = {"keeper": 4711, "code": "1", "spark": "4", "started_at": "yesterday", "idle_s": None}
+    with (server.folder(home) / "server.json").open("w") as record:
+        json.dump({**asked, "memory_mb": 1024, "threads": 2, "pid": 4712, "port": 1}, record)
+        record.flush()
+        fcntl.flock(record, fcntl.LOCK_EX)
+        assert call(["doctor"]) == 3
+    shown = capsys.readouterr().out
+    assert "BROKEN  Spark engine: process 4712 since yesterday holds the lake's engine and doesn't answer" in shown
+    assert "mend it: citylake engine stop" in shown
+    assert "BROKEN  JARs: not as listed" in shown and "-m lakehouse.engine.jars" in shown
