@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 import structlog
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from expectations.catalog import Catalog
@@ -41,7 +41,8 @@ _POSITION = ", ".join(
         "stated string",  # the district in silver
     )
 )
-_DECIMALS = 6  # of a mean position in degrees, 0.1 m: the order in which Spark adds up doesn't show
+_DECIMALS = 6  # of a mean position in degrees: 0.1 m
+_UNITS = 10_000_000  # of a degree: 1 cm
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,8 @@ def counted(located: DataFrame, names: tuple[str, ...], regions: Regions, run: R
     return (
         located.groupBy("source", "hour", "cell", "region")
         .agg(
-            F.round(F.avg("lon"), _DECIMALS).alias("lon"),
-            F.round(F.avg("lat"), _DECIMALS).alias("lat"),
+            _mean("lon"),
+            _mean("lat"),
             F.count("*").alias("fixes"),
             F.when(vehicles > 0, vehicles).alias("vehicles"),
             F.count_if(~code_of(regions, "region").eqNullSafe(F.col("stated"))).alias("differing"),
@@ -134,6 +135,12 @@ def counted(located: DataFrame, names: tuple[str, ...], regions: Regions, run: R
             F.lit(run.day).alias("_day"),
         )
     )
+
+
+def _mean(degrees: str) -> Column:
+    """The mean of a column, added up in whole units: the order in which Spark comes upon the rows doesn't show."""
+    total = F.sum(F.round(F.col(degrees) * _UNITS).cast("long"))
+    return F.round(total / F.count("*") / _UNITS, _DECIMALS).alias(degrees)
 
 
 def _source(run: Run, silver: Silver, contract: Contract) -> Source | None:
