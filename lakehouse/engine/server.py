@@ -44,10 +44,11 @@ _CONNECT = {
     "spark.connect.grpc.binding.port": "0",
     # nobody ships classes or files with a session, and workers that serve one session only would be started for each
     "spark.sql.artifact.isolation.enabled": "false",
-    # what a client has left behind that died is cancelled half a minute later; a notebook may think for a day
-    "spark.connect.execute.manager.detachedTimeout": "30s",
+    # clients of long statements ask again every 20 s; who hasn't for 20 s has died, and his work is cancelled
+    "spark.connect.execute.reattachable.senderMaxStreamDuration": "20s",
+    "spark.connect.execute.manager.detachedTimeout": "20s",
     "spark.connect.execute.manager.maintenanceInterval": "5s",
-    "spark.connect.session.manager.defaultSessionTimeout": "24h",
+    "spark.connect.session.manager.defaultSessionTimeout": "24h",  # somebody may think about his notebook
 }
 
 _started: set[Path] = set()

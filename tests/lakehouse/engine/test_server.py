@@ -171,6 +171,12 @@ def test_without_java_no_engine_is_tried(tmp_path: Path, monkeypatch: pytest.Mon
         server.start(lake(tmp_path))
 
 
+def test_without_jars_no_engine_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CITYLAKE_JARS", str(tmp_path))
+    with pytest.raises(EnvironmentFault, match=r"JARs missing: .*run: python -m lakehouse\.engine\.jars"):
+        server.start(lake(tmp_path))
+
+
 def test_a_java_that_fails_points_to_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     java = tmp_path / "bin" / "java"
     java.parent.mkdir()

@@ -8,9 +8,8 @@ import pyarrow as pa
 import pytest
 
 from lakehouse.engine import server
-from lakehouse.engine.jvm import Jvm
 from lakehouse.engine.spark import each, read, replace_slice, session
-from lakehouse.errors import EnvironmentFault, LakeError, WrongEngine
+from lakehouse.errors import LakeError, WrongEngine
 from lakehouse.settings import Settings
 from lakehouse.table import Commit, Table
 
@@ -141,26 +140,3 @@ def test_nothing_listens_beyond_this_machine(spark, engine):
                 listening.append(fields[1].split(":")[0])
     loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
     assert listening and set(listening) <= loopback
-
-
-def test_without_java_it_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    with pytest.raises(EnvironmentFault, match="Java is missing; run: make setup"):
-        Jvm.start(settings(tmp_path), tmp_path)
-
-
-def test_without_jars_it_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setenv("CITYLAKE_JARS", str(tmp_path))
-    with pytest.raises(EnvironmentFault, match=r"JARs missing: .*run: python -m lakehouse\.engine\.jars"):
-        Jvm.start(settings(tmp_path), tmp_path)
-
-
-def test_a_java_that_fails_points_to_the_log(tmp_path, monkeypatch):
-    java = tmp_path / "bin" / "java"
-    java.parent.mkdir()
-    java.write_text("#!/bin/sh\necho no such virtual machine >&2\nexit 1\n")
-    java.chmod(0o755)
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    with pytest.raises(EnvironmentFault, match=r"spark\.log: Spark doesn't start"):
-        Jvm.start(settings(tmp_path), tmp_path)
-    assert "no such virtual machine" in (tmp_path / "logs" / "spark.log").read_text()
