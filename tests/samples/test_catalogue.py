@@ -49,7 +49,7 @@ def test_every_way_of_delivering_is_there() -> None:
     files = [c.source for c in ALL if isinstance(c.source, FileSource)]
     assert {suffix(source) for source in files} == {".csv", ".txt", ".xlsx", ".jsonl", ".parquet"}
     assert {"utf-8", "utf-8-sig", "gb18030", "gbk"} <= {source.encoding for source in files}
-    assert {",", ";", "|", "\t"} == {source.delimiter for source in files}
+    assert {None, ";", "|", "\t"} == {source.delimiter for source in files}  # None: by the suffix
     assert {c.point.crs for c in ALL if c.point} == {"wgs84", "cgcs2000", "gcj02", "bd09"}
     assert {role for c in ALL for role in c.describes} == {"fix", "firm", "person", "place", "vehicle"}
     assert {c.drift.columns for c in ALL} == {"evolve", "quarantine", "discard_value", "freeze"}

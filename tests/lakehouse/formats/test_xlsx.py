@@ -95,7 +95,7 @@ def test_a_sheet_by_name(reads: Reads):
         (b"", "empty file"),
         (b"a,b\n1,2\n", "not an Excel workbook"),
         (workbook(), "empty sheet"),
-        (workbook(["a", "a"]), "two columns"),
+        (workbook(["a", "a"]), "columns 1 and 2 have the same name"),
         (workbook(["a", "b"])[:2000], "damaged"),
         (b"\xd0\xcf\x11\xe0" + bytes(600), "damaged or protected"),
     ],
