@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from pyspark.sql.utils import is_remote
 
 from lakehouse.engine.connect import connected
 from lakehouse.errors import CitylakeError, LakeError
-from lakehouse.logs import run_id
+from lakehouse.logs import run_id, traced
 from lakehouse.settings import Settings
 from lakehouse.table import PROPERTIES, Commit, Table
 
@@ -62,7 +63,7 @@ def each(settings: Settings, work: Callable[[Item], Result], items: Sequence[Ite
     """The results of `work` for every item, in their order, side by side on Spark's Python workers, one task an item.
 
     `work` is a function of an importable module; items and results are small and can be pickled. An error of ours comes
-    back as itself once all tasks have ended.
+    back as itself once all tasks have ended, another as its kind alone: its words may hold values, and Spark would log them.
     """
     if not items:
         return
@@ -89,6 +90,11 @@ def _worked(given: bytes, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Reco
                 answer = work(items[number])
             except CitylakeError as error:
                 answer = error
+            except Exception as error:
+                print(traced(error), file=sys.stderr)
+                answer = CitylakeError(
+                    f"{type(error).__name__} on a worker of Spark", hint="see `citylake engine logs`"
+                )
             yield pa.record_batch({"id": pa.array([number]), "answer": pa.array([pickle.dumps(answer)], pa.binary())})
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lakehouse.engine import server
 from lakehouse.engine.spark import each, read, replace_slice, session
-from lakehouse.errors import LakeError, WrongEngine
+from lakehouse.errors import CitylakeError, LakeError, WrongEngine
 from lakehouse.settings import Settings
 from lakehouse.table import Commit, Table
 
@@ -140,3 +140,15 @@ def test_nothing_listens_beyond_this_machine(spark, engine):
                 listening.append(fields[1].split(":")[0])
     loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
     assert listening and set(listening) <= loopback
+
+
+def _break(item: int) -> int:
+    raise ValueError(item)
+
+
+def test_an_error_of_strangers_keeps_its_words_to_itself(spark, engine):
+    with pytest.raises(CitylakeError, match=r"^ValueError on a worker of Spark; see `citylake engine logs`$"):
+        list(each(engine, _break, [13912345678]))
+    log = (engine.home / "logs" / "spark.log").read_text("utf-8")
+    assert "13912345678" not in log
+    assert "_break" in log
