@@ -1,6 +1,7 @@
-"""Checks alone: Citylake's pass, one hand-written DuckDB aggregate, and plain Great Expectations on Spark.
+"""Checks alone: Citylake's pass here and on Spark, one hand-written aggregate on either, plain Great Expectations on Spark.
 
-    python -m benchmarks.checks [--rows 5000000] [--checks 20 100] [--rounds 3] [--folder /tmp/citylake-checks] [--who ours sql gx]
+    python -m benchmarks.checks [--rows 5000000] [--checks 20 100] [--rounds 3] [--folder /tmp/citylake-checks]
+                                [--who ours sql on_spark spark_sql gx]
 
 All read the same Parquet of text, as bronze holds it, and answer the same questions: is a value there, is it written as
 its type is, does it fit its bounds, list, expression or length. They run in turns, each in a process of its own, whose
@@ -153,7 +154,9 @@ def aggregate(sets: int) -> tuple[str, list[str]]:
     return f"SELECT {', '.join(counts)} FROM (SELECT {', '.join(typed)} FROM read_parquet(?))", names
 
 
-def _conditions(column: dict[str, Any], text: str, value: str) -> Iterator[tuple[str, str, str]]:
+def _conditions(
+    column: dict[str, Any], text: str, value: str, match: str = "regexp_matches"
+) -> Iterator[tuple[str, str, str]]:
     if column.get("required"):
         yield "required", "true", f"{text} IS NOT NULL"
     if column["type"] != "string":
@@ -162,7 +165,7 @@ def _conditions(column: dict[str, Any], text: str, value: str) -> Iterator[tuple
     if "length" in column:
         yield "length", filled, f"length({value}) BETWEEN {column['length'][0]} AND {column['length'][1]}"
     if "pattern" in column:
-        yield "pattern", filled, f"regexp_full_match({value}, '{column['pattern']}')"
+        yield "pattern", filled, f"{match}({value}, '^{column['pattern']}$')"
     if "in" in column:
         yield "in", filled, f"{value} IN ({', '.join(map(repr, column['in']))})"
     if "between" in column:
@@ -242,8 +245,81 @@ def _asked(name: str, column: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield entry("between", "expect_column_values_to_be_between", column=name, min_value=low, max_value=high)
 
 
-WHO = {"ours": ours, "sql": sql, "gx": gx}
-"""A fourth, ours judged by Spark's workers, has its place here."""
+# --- ours on Spark's workers, and one hand-written Spark aggregate ---
+
+
+def on_spark(file: Path, sets: int) -> tuple[float, dict[str, list[int]]]:
+    """The pass of `ours` in parts on Spark's workers; the engine is up and its workers have their imports."""
+    from expectations.plan import Plan
+    from jobs.parts import Pass, cut
+    from jobs.tally import Tally, Verdict
+    from lakehouse.contract import Contract
+    from lakehouse.engine.spark import each, session
+    from lakehouse.settings import Settings
+
+    os.environ |= {"CITYLAKE_HOME": str(file.parent / "lake"), "CITYLAKE_THREADS": str(THREADS)}
+    settings = Settings.from_environment()
+    with session(settings):
+        list(each(settings, warm, [1, 2]))
+        started = time.monotonic()
+        plan = Plan(Contract.model_validate(contract(sets)), {}, DAY)
+        one = settings.model_copy(update={"threads": 1})
+        whole = Pass(plan, ("d",), ("f",), one, file.parent, file.parent, "benchmark")
+        tally = Tally()
+        for part in each(settings, counted, cut(whole, [str(file)], BATCH)):
+            tally.absorb(part)
+        results = Verdict(plan, [], {}).results(tally)
+        seconds = time.monotonic() - started
+    print("spark jobs: 1", file=sys.stderr)
+    return seconds, {r.rule.id: [r.evaluated, r.evaluated - r.passed] for r in results if r.rule.id != "declared"}
+
+
+def warm(item: int) -> int:
+    import jobs.parts  # noqa: F401 (what the first task of a worker pays)
+
+    return item
+
+
+def counted(part: Any) -> Any:
+    """On a worker: the tally of one part."""
+    from jobs import judge
+    from jobs.tally import Tally
+    from lakehouse.engine import embedded as engine
+
+    with engine.session(part.of.settings) as connection:
+        part.of.read(connection, "bronze", part.files, part.rows)
+        rows = connection.table("bronze").count("*").fetchone()[0]
+        return Tally.of_unsound(part.of.plan, judge.unsound(connection, part.of.plan), rows)
+
+
+def spark_sql(file: Path, sets: int) -> tuple[float, dict[str, list[int]]]:
+    from pyspark.sql import SparkSession
+
+    settings = {"spark.driver.memory": "4g", "spark.sql.shuffle.partitions": str(THREADS), "spark.ui.enabled": "false"}
+    builder = SparkSession.builder.master(f"local[{THREADS}]").config("spark.sql.session.timeZone", "UTC")
+    spark = builder.config(map=settings).getOrCreate()
+    columns = contract(sets)["columns"]
+    frame = spark.read.parquet(str(file)).selectExpr(*(f"nullif(trim({name}), '') AS t_{name}" for name in columns))
+    typed = [
+        f"{_SPARK_CASTS[c['type']].format(t=f't_{name}')} AS {name}"
+        for name, c in columns.items()
+        if c["type"] != "string"
+    ]
+    frame.limit(1).collect()
+    started = time.monotonic()
+    names, counts = [], []
+    for name, column in columns.items():
+        value = f"t_{name}" if column["type"] == "string" else name
+        for check, judged, passes in _conditions(column, f"t_{name}", value, "regexp_like"):
+            names.append(f"{name}.{check}")
+            counts += [f"count_if({judged})", f"count_if({judged} AND NOT ({passes}))"]
+    row = frame.selectExpr("*", *typed).selectExpr(*(f"{c} AS c{i}" for i, c in enumerate(counts))).collect()[0]
+    seconds = time.monotonic() - started
+    spark.stop()
+    return seconds, {name: [row[2 * i], row[2 * i + 1]] for i, name in enumerate(names)}
+
+
+WHO = {"ours": ours, "sql": sql, "on_spark": on_spark, "spark_sql": spark_sql, "gx": gx}
 
 
 def timed(who: str, file: Path, sets: int) -> tuple[float, dict[str, list[int]]]:
