@@ -1,6 +1,7 @@
 """What is said while a night runs: for programs and people, with the ids of the run, without the words of strangers."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,16 @@ from lakehouse import logs
 from tests.jobs.small_city import DAY, TOWN, City
 
 COLUMNS = {"id": {"type": "string"}}
+PLATE = "苏" + "F12345"
+
+
+@pytest.fixture(autouse=True)
+def without_airflow() -> Iterator[None]:
+    """Airflow, where an earlier test has loaded it in this process, has set structlog up in its own way."""
+    earlier = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**earlier)
 
 
 def told(city: City, event: str) -> list[dict[str, Any]]:
@@ -43,9 +54,6 @@ def test_lines_say_which_task_of_airflow_they_belong_to(city: City, monkeypatch:
     city.night()
     (said, _) = told(city, "dataset done")
     assert (said["night"], said["attempt"]) == ("scheduled__2026-03-02", "2")
-
-
-PLATE = "苏" + "F12345"
 
 
 def test_what_airflow_says_around_a_run_stays_airflows(city: City) -> None:
