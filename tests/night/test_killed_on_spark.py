@@ -54,7 +54,7 @@ def clean(city: City, town: str, day: object, before: str = "") -> "subprocess.C
         from jobs.run import run
         run("clean", date.fromisoformat("{day}"), "{town}")
     """)
-    env = {name: value for name, value in os.environ.items() if name != "SPARK_CONNECT_MODE_ENABLED"}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
 
 

@@ -47,7 +47,7 @@ def client(settings: Settings, work: str, **env: str) -> list[str]:
         settings = Settings.from_environment()
     """
     code = dedent(head) + dedent(work)
-    clean = {name: value for name, value in os.environ.items() if name not in ("SPARK_CONNECT_MODE_ENABLED",)}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_"))}
     asked = clean | {"CITYLAKE_HOME": str(settings.home), "CITYLAKE_THREADS": "2"} | env
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=asked, capture_output=True, text=True, check=False
