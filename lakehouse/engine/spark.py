@@ -6,17 +6,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import reduce
 from typing import TypeVar
 
 import pyarrow as pa
-import structlog
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
 from lakehouse.engine.connect import connected
+from lakehouse.engine.server import log_of
 from lakehouse.errors import CitylakeError, LakeError
 from lakehouse.logs import run_id, traced
 from lakehouse.settings import Settings
@@ -25,7 +25,6 @@ from lakehouse.table import PROPERTIES, Commit, Table
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_log = structlog.get_logger()
 _thread = threading.local()
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
@@ -46,7 +45,7 @@ def session(settings: Settings) -> Iterator[SparkSession]:
         _thread.session = spark
         if run := run_id():
             spark.addTag(run)  # its jobs are known, and can be ended, by the run they belong to
-            _log.info("session with Spark", session=getattr(spark, "session_id", None))
+            _note(settings, f"run {run} begins")
         try:
             yield spark
         except Exception as error:
@@ -55,8 +54,18 @@ def session(settings: Settings) -> Iterator[SparkSession]:
             raise engine.lost() from error
         finally:
             _thread.session = None
+            if run:
+                _note(settings, f"run {run} ends")
             if is_remote():
                 spark.stop()  # frees what the engine keeps for it; without Connect it would stop Spark itself
+
+
+def _note(settings: Settings, said: str) -> None:
+    """A line between those of the JVM, so that Spark's log says which runs its lines belong to."""
+    log = log_of(settings.home)
+    log.parent.mkdir(exist_ok=True)
+    with log.open("a") as file:
+        file.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} INFO  citylake {said}\n")
 
 
 def each(settings: Settings, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:

@@ -1,6 +1,7 @@
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import date
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from lakehouse.engine import server
 from lakehouse.engine.spark import each, read, replace_slice, session
 from lakehouse.errors import CitylakeError, LakeError, WrongEngine
+from lakehouse.logs import bound
 from lakehouse.settings import Settings
 from lakehouse.table import Commit, Table
 
@@ -152,3 +154,13 @@ def test_an_error_of_strangers_keeps_its_words_to_itself(spark, engine):
     log = (engine.home / "logs" / "spark.log").read_text("utf-8")
     assert "13912345678" not in log
     assert "_break" in log
+
+
+def test_sparks_log_says_which_run_its_lines_belong_to(engine):
+    with bound(run_id="20240501-geo"), ThreadPoolExecutor(1) as thread:
+        thread.submit(copy_context().run, list, each(engine, square, [2])).result()
+    lines = (engine.home / "logs" / "spark.log").read_text("utf-8").splitlines()
+    assert [line.partition("citylake ")[2] for line in lines if "20240501-geo" in line] == [
+        "run 20240501-geo begins",
+        "run 20240501-geo ends",
+    ]
