@@ -1,6 +1,7 @@
 """A disk that is full: the step that needs it says so in one line, the others finish, and with room again all heals."""
 
 import random
+import shutil
 import string
 import subprocess
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.department import DatasetsFailed
 from lakehouse import layout
 from tests.jobs.small_city import text_of
 from tests.night.town import (
@@ -89,3 +91,27 @@ def padded(size: int) -> str:
     noise = random.Random(3)
     padding = (["".join(noise.choices(string.ascii_letters + string.digits, k=size // len(ROWS)))] for _ in ROWS)
     return text_of([*COLUMNS, "padding"], [[*row, *pad] for row, pad in zip(ROWS, padding, strict=True)])
+
+
+@pytest.mark.usefixtures("spark")
+def test_a_disk_that_fills_up_while_spark_cleans(town: Town, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "free_mb", lambda folder: 1e6)
+    subprocess.run(["mount", "-o", "remount,size=32m", str(disk)], check=True)
+    town.home = disk / "lake"
+    town.contract(engine="spark")
+    noise = random.Random(5)
+    names = ["".join(noise.choices(string.ascii_letters + string.digits, k=10_000)) for _ in range(300)]
+    rows = [[f"{n:04}", name, "2026-02-01", "1"] for n, name in enumerate(names)]
+    town.deliver(DATASETS[SHOPS], text_of(list(COLUMNS), rows))
+    town.step("bring", department=SHOPS)
+    used = shutil.disk_usage(disk).used // KB
+    subprocess.run(["mount", "-o", f"remount,size={used + 500}k", str(disk)], check=True)
+    with pytest.raises(DatasetsFailed) as failed:
+        town.step("clean", department=SHOPS)
+    assert one_line(str(failed.value))
+    assert "the disk is full; free some" in str(failed.value)
+    assert not town.table("silver", DATASETS[SHOPS], SHOPS).exists()
+    subprocess.run(["mount", "-o", "remount,size=32m", str(disk)], check=True)
+    town.step("clean", department=SHOPS)
+    kept = town.table("silver", DATASETS[SHOPS], SHOPS).read().column("name").to_pylist()
+    assert sorted(kept) == sorted(names)
