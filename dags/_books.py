@@ -10,9 +10,9 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TextIO
 
 from lakehouse.errors import EnvironmentFault
+from lakehouse.layout import private
 
 PORT = 8080
 USER = "admin"
@@ -67,7 +67,7 @@ def configure(home: Path) -> None:
     )
     written = configparser.RawConfigParser()
     written.read_dict(_settings(home, fernet, pages, tokens))
-    with _private(path) as file:
+    with private(path) as file:
         file.write("# Written anew at every start; AIRFLOW__SECTION__KEY in the environment sets what isn't here.\n")
         written.write(file)
 
@@ -90,7 +90,7 @@ def new_password(home: Path) -> str | None:
     if path.exists():
         return None
     password = secrets.token_urlsafe(12)
-    with _private(path) as file:
+    with private(path) as file:
         json.dump({USER: password}, file)
     return password
 
@@ -159,8 +159,3 @@ def _settings(home: Path, fernet: str, pages: str, tokens: str) -> dict[str, dic
         },
     }
     return {name: {key: value.replace("%", "%%") for key, value in keys.items()} for name, keys in settings.items()}
-
-
-def _private(path: Path) -> TextIO:
-    """`path` opened for writing, readable by its user alone from the first byte."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w")

@@ -5,7 +5,6 @@ each and puts all else that is said (Airflow, Spark) into `CITYLAKE_HOME/logs`. 
 """
 
 import argparse
-import fcntl
 import gc
 import os
 import sys
@@ -21,6 +20,7 @@ from rich.console import Console
 from dags import _books, service
 from lakehouse.engine.server import end_started
 from lakehouse.errors import CitylakeError, LakeError
+from lakehouse.locks import alone
 from lakehouse.settings import ZONE, Settings
 
 # A missing source is worth waiting for in the night; at a terminal the pauses are short.
@@ -35,7 +35,10 @@ def main(day: date) -> int:
     home = Settings.from_environment().home
     log = home / "logs" / f"nightly-{day}.log"
     try:
-        with _alone(home), _said_to(log) as screen:
+        with (
+            alone(home / ".nightly.lock", "another night is running", "wait until it has ended"),
+            _said_to(log) as screen,
+        ):
             _configure(home)
             _books.migrate(home, os.environ)
             try:
@@ -81,18 +84,6 @@ def _run(day: date, screen: Console) -> bool:
         f"night of {day}: {verdict}, {done} of {len(instances)} tasks done in {time.monotonic() - started:.0f} s"
     )
     return released
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """One night at a time on one lake; the lock dies with the process."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / ".nightly.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LakeError("another night is running", where=str(home), hint="wait until it has ended") from error
-        yield
 
 
 @contextmanager

@@ -6,22 +6,21 @@ whose children do the work, is started inside COMMAND where one is given (`/.../
 """
 
 import argparse
-import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dags import _books, _processes
 from lakehouse.engine.server import end_unused
-from lakehouse.errors import CitylakeError, EnvironmentFault, LakeError
+from lakehouse.errors import CitylakeError, EnvironmentFault
+from lakehouse.locks import alone
 from lakehouse.settings import Settings
 
 COMPONENTS = {
@@ -47,7 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if asked.what == "be":
             _be(settings.home, asked.rest[0])
-        with _alone(settings.home):
+        lock = _books.folder(settings.home) / ".service.lock"
+        with alone(lock, "another `make up` or `make down` is at work", "wait until it has ended"):
             return up(settings, asked.rest) if asked.what == "up" else down(settings.home)
     except CitylakeError as error:
         print(f"citylake: {error}", file=sys.stderr)
@@ -194,19 +194,6 @@ def _record(home: Path, name: str) -> _processes.Record | None:
 
 def _log(home: Path, name: str) -> Path:
     return _books.logs(home) / f"{name}.log"
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """One `up` or `down` at a time on one lake."""
-    with (_books.folder(home) / ".service.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LakeError(
-                "another `make up` or `make down` is at work", where=str(home), hint="wait for it"
-            ) from error
-        yield
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Literal
 from lakehouse import staging
 from lakehouse.engine import server
 from lakehouse.errors import CitylakeError, LakeError
-from lakehouse.layout import RAW_ZONE, free_mb, require_path
+from lakehouse.layout import LAYERS, RAW_ZONE, free_mb, require_path
 from lakehouse.locks import holders
 from lakehouse.settings import Settings, clock
 
@@ -22,7 +22,6 @@ _ENOUGH = 10
 """Times the least room a night needs: below it doctor says so."""
 
 _SKEW_S = 60
-_LAYERS = ("bronze", "silver", "quarantine", "gold", "ops")
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def clocks(settings: Settings) -> Finding:
         return Finding("clock", "broken", f"{_at(machine)} is before Citylake was installed, {_at(installed)}", mend)
     if (newest := _newest_row(settings)) and newest > now:
         return Finding("clock", "broken", f"{_at(now)} is before the last run, {_at(newest)}", mend)
-    logs = (log for layer in _LAYERS for log in (settings.home / layer).glob("*/_delta_log"))
+    logs = (log for layer in LAYERS for log in (settings.home / layer).glob("*/_delta_log"))
     written = max((log.stat().st_mtime for log in logs), default=0.0)
     if written > time.time() + _SKEW_S:
         said = f"{_at(machine)} is before the newest commit, {_at(datetime.fromtimestamp(written, UTC))}"
@@ -127,15 +126,15 @@ def _locks(home: Path) -> Iterator[Finding]:
 
 def _tables(home: Path) -> Iterator[Finding]:
     from lakehouse.damage import find
-    from lakehouse.table import Table
+    from lakehouse.table import tables
 
-    tables = [Table(path) for layer in _LAYERS for path in sorted((home / layer).glob("*"))]
-    damaged = [damage for table in tables if table.exists() and (damage := find(table))]
+    there = tables(home)
+    damaged = [damage for table in there if table.exists() and (damage := find(table))]
     for damage in damaged:
-        name = f"{damage.table.path.parent.name}.{damage.table.path.name}"
+        name = damage.table.name
         yield Finding(f"table {name}", "broken", damage.said(), f"citylake restore {name}")
     if not damaged:
-        yield Finding("tables", "fine", f"{len(tables)} are whole")
+        yield Finding("tables", "fine", f"{len(there)} are whole")
 
 
 def _left(home: Path) -> Iterator[Finding]:

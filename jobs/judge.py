@@ -1,8 +1,8 @@
 """Running a plan over the view `bronze`: the same pass for a night's slice, a part of one, and a file on somebody's desk."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from datetime import date
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -60,20 +60,38 @@ def judged(connection: duckdb.DuckDBPyConnection, plan: Plan) -> pa.RecordBatchR
 
 def unsound(connection: duckdb.DuckDBPyConnection, plan: Plan) -> pa.RecordBatchReader:
     """The slice's rows that aren't sound, judged, in file order: all that a tally needs to see."""
-    repeats = _repeated(connection, plan)
-    if repeats is not None:
-        connection.register("repeated", repeats)
-    return engine.gathered(connection, plan.unsound(repeats=repeats is not None), ROW_ID[1:])
+    known = _known(connection, _repeated(connection, plan))
+    return engine.gathered(connection, plan.unsound(repeats=known), ROW_ID[1:])
 
 
 def _repeated(connection: duckdb.DuckDBPyConnection, plan: Plan) -> pa.Table | None:
-    found: list[pa.Table] = []
+    def read_candidates(columns: tuple[str, ...], keys: NDArray[np.uint64]) -> None:
+        connection.register("candidates", candidates(connection, plan, columns, keys))
+
+    return repeated(connection, plan, partial(hashes, connection, plan), read_candidates)
+
+
+def repeated(
+    connection: duckdb.DuckDBPyConnection,
+    plan: Plan,
+    hashes: Callable[[tuple[str, ...]], NDArray[np.uint64]],
+    read_candidates: Callable[[tuple[str, ...], NDArray[np.uint64]], None],
+) -> pa.Table | None:
+    """Row ids and `bits` of all rows that repeat an earlier one; None where there are none.
+
+    `hashes` gives those of some columns, `read_candidates` makes the rows with such a hash readable as the view `candidates`.
+    """
+    found = []
     for bit, columns in plan.unique_sets:
-        keys = engine.repeated_values(hashes(connection, plan, columns))
+        keys = engine.repeated_values(hashes(columns))
         if len(keys):
-            connection.register("candidates", candidates(connection, plan, columns, keys))
-            found.append(later(connection, plan, bit, columns))
-    return repeated(found)
+            read_candidates(columns, keys)
+            found.append(_later(connection, plan, bit, columns))
+    tables = [table for table in found if table.num_rows]
+    if not tables:
+        return None
+    ids = list(ROW_ID)
+    return pa.concat_tables(tables).group_by(ids).aggregate([("bit", "sum")]).rename_columns([*ids, "bits"])
 
 
 def hashes(connection: duckdb.DuckDBPyConnection, plan: Plan, columns: tuple[str, ...]) -> NDArray[np.uint64]:
@@ -90,23 +108,19 @@ def candidates(
     return connection.sql(plan.candidates(columns))
 
 
-def later(connection: duckdb.DuckDBPyConnection, plan: Plan, bit: int, columns: tuple[str, ...]) -> pa.Table:
+def _later(connection: duckdb.DuckDBPyConnection, plan: Plan, bit: int, columns: tuple[str, ...]) -> pa.Table:
     """The rows of the view `candidates` that repeat an earlier one: row ids and `bit`."""
     plain = pa.schema([*((name, pa.string()) for name in ROW_ID[:2]), (ROW_ID[2], pa.int64()), ("bit", pa.int64())])
     return engine.run(connection, plan.repeated(bit, columns)).read_all().select(plain.names).cast(plain)
 
 
-def repeated(found: Iterable[pa.Table]) -> pa.Table | None:
-    """Row ids and `bits` of all rows found to repeat others; None where there are none."""
-    tables = [table for table in found if table.num_rows]
-    if not tables:
-        return None
-    ids = list(ROW_ID)
-    return pa.concat_tables(tables).group_by(ids).aggregate([("bit", "sum")]).rename_columns([*ids, "bits"])
-
-
 def rows(connection: duckdb.DuckDBPyConnection, plan: Plan, repeats: pa.Table | None) -> pa.RecordBatchReader:
     """The rows of the view `bronze`, typed and judged; `repeats` as `repeated` gives it."""
+    return engine.run(connection, plan.rows(repeats=_known(connection, repeats)))
+
+
+def _known(connection: duckdb.DuckDBPyConnection, repeats: pa.Table | None) -> bool:
+    """Make repeated rows readable as the view `repeated`; whether there are any."""
     if repeats is not None:
         connection.register("repeated", repeats)
-    return engine.run(connection, plan.rows(repeats=repeats is not None))
+    return repeats is not None

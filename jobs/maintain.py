@@ -27,13 +27,12 @@ from lakehouse.contract import Contract
 from lakehouse.deliveries import landed
 from lakehouse.errors import CitylakeError, LakeError
 from lakehouse.runs import Run
-from lakehouse.table import RETENTION_DAYS, Commit, Table
+from lakehouse.table import RETENTION_DAYS, Commit, Table, tables
 
 _log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
-LAYERS = ("bronze", "silver", "quarantine", "gold", "ops")
 _KEEP_LOGS = timedelta(days=RETENTION_DAYS)
 _BOOKED = {"silver": "accepted", "quarantine": "quarantined"}
 
@@ -53,9 +52,8 @@ def maintain(run: Run, catalog: Catalog) -> Outcome:
     Does nothing the second time. Raises LakeError with all that failed, when everything else is done.
     """
     faults: list[CitylakeError] = []
-    tables = [Table(path) for layer in LAYERS for path in sorted((run.settings.home / layer).glob("*"))]
     placed = {contract.table for contract in catalog.contracts if contract.point}
-    changed = _keep_tables(run, [table for table in tables if table.exists()], placed, faults)
+    changed = _keep_tables(run, [table for table in tables(run.settings.home) if table.exists()], placed, faults)
     removed = sum(_landing(run, contract) for contract in catalog.contracts) + _old_logs(run)
     drilled = _tried(faults, partial(drill, run))
     if faults:
@@ -76,18 +74,18 @@ def _tried(faults: list[CitylakeError], work: Callable[[], Result]) -> Result | 
         return None
 
 
-def _keep_tables(run: Run, tables: list[Table], placed: set[str], faults: list[CitylakeError]) -> dict[str, int]:
+def _keep_tables(run: Run, kept: list[Table], placed: set[str], faults: list[CitylakeError]) -> dict[str, int]:
     """Keep them all, silver of datasets with a point sorted by cell; gives the versions of those that changed. One that
     can't be kept doesn't stop the others."""
     since = _hours_since_release(run)
     hours, prune = upkeep.keep_hours(since), since <= RETENTION_DAYS * 24
     changed: dict[str, int] = {}
     sparks = []
-    for table in tables:
+    for table in kept:
         done = _tried(faults, partial(_kept, run, table, hours, prune, table.path.name in placed))
         if isinstance(done, upkeep.Kept):
             if done.after != done.before:
-                changed[_name(table)] = done.after
+                changed[table.name] = done.after
         elif done:
             sparks.append(table)
     if sparks:
@@ -100,26 +98,22 @@ def _kept(run: Run, table: Table, hours: int, prune: bool, placed: bool) -> upke
     if table.engine() == "spark":
         need = upkeep.needs(table, hours)
         return bool(need.joins or need.deletes)
-    order = "_cell" if placed and table.path.parent.name == "silver" else None
+    order = "_cell" if placed and table.layer == "silver" else None
     limits = {"threads": run.settings.threads, "memory_mb": run.settings.memory_mb}
     done = upkeep.keep(table, Commit(run.id), hours, prune=prune, order=order, **limits)
     if done.joined or done.deleted:
-        _log.info("table kept", table=_name(table), files_fewer=done.joined, files_deleted=done.deleted)
+        _log.info("table kept", table=table.name, files_fewer=done.joined, files_deleted=done.deleted)
     return done
 
 
-def _keep_by_spark(run: Run, tables: list[Table], hours: int) -> dict[str, int]:
+def _keep_by_spark(run: Run, kept: list[Table], hours: int) -> dict[str, int]:
     from lakehouse.engine import spark as engine  # a JVM and its modules only where a table needs them
 
     with engine.session(run.settings) as spark:
-        for table in tables:
+        for table in kept:
             engine.keep(spark, table, Commit(run.id), hours)
-            _log.info("table kept", table=_name(table), engine="spark")
-    return {_name(table): table.open().version() for table in tables}
-
-
-def _name(table: Table) -> str:
-    return f"{table.path.parent.name}.{table.path.name}"
+            _log.info("table kept", table=table.name, engine="spark")
+    return {table.name: table.open().version() for table in kept}
 
 
 def _hours_since_release(run: Run) -> float:

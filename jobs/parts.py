@@ -16,6 +16,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from expectations.plan import Plan
 from jobs import judge
@@ -125,18 +126,18 @@ def judge_parts(
     if len(parts) == 1:
         (judged,) = each(_judge_alone, parts)
         return judged.tally, [judged]
-    found = []
-    for bit, columns in of.plan.unique_sets:
-        hashed = [np.load(file) for file in each(_hash, [(part, columns) for part in parts])]
-        keys = engine.repeated_values(np.concatenate(hashed))
-        if len(keys):
-            wanted = of.file("keys").with_suffix(".npy")
-            np.save(wanted, keys)
-            files = list(map(str, each(_find_candidates, [(part, columns, wanted) for part in parts])))
-            of.read(connection, "candidates", files)
-            found.append(judge.later(connection, of.plan, bit, columns))
+
+    def hashes(columns: tuple[str, ...]) -> NDArray[np.uint64]:
+        return np.concatenate([np.load(file) for file in each(_hash, [(part, columns) for part in parts])])
+
+    def read_candidates(columns: tuple[str, ...], keys: NDArray[np.uint64]) -> None:
+        wanted = of.file("keys").with_suffix(".npy")
+        np.save(wanted, keys)
+        files = list(map(str, each(_find_candidates, [(part, columns, wanted) for part in parts])))
+        of.read(connection, "candidates", files)
+
     repeats = None
-    if (repeated := judge.repeated(found)) is not None:
+    if (repeated := judge.repeated(connection, of.plan, hashes, read_candidates)) is not None:
         repeats = of.file("repeated")
         pq.write_table(repeated, repeats)
     done = list(each(_judge, [(part, repeats) for part in parts]))

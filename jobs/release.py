@@ -9,15 +9,16 @@ import structlog
 from expectations.catalog import Catalog
 from jobs.department import Outcome
 from lakehouse.errors import LakeError
+from lakehouse.layout import LAYERS
 from lakehouse.runs import Run
-from lakehouse.table import Table
+from lakehouse.table import tables
 
 _log = structlog.get_logger()
 
 CHANGING = ("bring", "clean", "relate", "gx", "geo_index")
 """The steps whose work a release publishes."""
 
-LAYERS = ("bronze", "silver", "quarantine", "gold")
+RELEASED = tuple(layer for layer in LAYERS if layer != "ops")
 
 
 def release(run: Run, catalog: Catalog) -> Outcome:
@@ -26,7 +27,7 @@ def release(run: Run, catalog: Catalog) -> Outcome:
     Departments whose newest run of the day failed are named in the release; what they served before stays in it. So do
     those with a table that can't be opened.
     """
-    tables, damaged = _versions(run)
+    versions, damaged = _versions(run)
     before = run.ops.read("releases", day=run.day).to_pylist()
     runs = run.ops.read("runs", day=run.day).to_pylist()
     failed = json.dumps(sorted(_failed(runs) | damaged))
@@ -38,28 +39,27 @@ def release(run: Run, catalog: Catalog) -> Outcome:
         run_id=run.id,
         day=run.day,
         revision=len(before) + 1,
-        tables=json.dumps(tables),
+        tables=json.dumps(versions),
         departments=len(catalog.departments),
         failed=failed,
     )
-    return Outcome("succeeded", reads=json.dumps(tables))
+    return Outcome("succeeded", reads=json.dumps(versions))
 
 
 def _versions(run: Run) -> tuple[dict[str, int], set[str]]:
     """The version of every table; of one that can't be opened that of the last release, and its department."""
-    tables: dict[str, int] = {}
+    found: dict[str, int] = {}
     damaged: set[str] = set()
-    for path in (path for layer in LAYERS for path in sorted((run.settings.home / layer).glob("*"))):
-        name = f"{path.parent.name}.{path.name}"
+    for table in tables(run.settings.home, RELEASED):
         try:
-            version = Table(path).version()
+            version = table.version()
         except LakeError as error:
-            _log.error("table left as last released", table=name, error=str(error))
-            damaged |= {path.name.partition("__")[0]} if "__" in path.name else set()
-            version = _last(run).get(name)
+            _log.error("table left as last released", table=table.name, error=str(error))
+            damaged |= {table.path.name.partition("__")[0]} if "__" in table.path.name else set()
+            version = _last(run).get(table.name)
         if version is not None:
-            tables[name] = version
-    return tables, damaged
+            found[table.name] = version
+    return found, damaged
 
 
 def _last(run: Run) -> dict[str, int]:

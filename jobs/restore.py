@@ -68,8 +68,7 @@ def restore(run: Run, name: str, version: int) -> Restored:
 def mend(run: Run, damage: Damage) -> Restored:
     """Bring a damaged table back to what can be read."""
     table, days = damage.table, damage.days()
-    name = f"{table.path.parent.name}.{table.path.name}"
-    damages.mend(damage, Commit(run.id, (("mended", "1"),)), run.settings.home / "damaged" / f"{name}-{run.id}")
+    damages.mend(damage, Commit(run.id, (("mended", "1"),)), run.settings.home / "damaged" / f"{table.name}-{run.id}")
     version = table.version()
     wrote = _wrote(run, table)
     if version is None or (damage.lost and not days):  # rows of any day
@@ -79,21 +78,21 @@ def mend(run: Run, damage: Damage) -> Restored:
 
 def _again(run: Run, table: Table, days: Iterable[date]) -> Restored:
     """Note what has to be made again."""
-    layer, stored = table.path.parent.name, table.path.name
+    layer = table.layer
     restored = _load_again(run, table) if layer == "bronze" else Restored(table.version(), tuple(sorted(days)))
     by_slice = layer in ("silver", "quarantine")
-    department, _, dataset = stored.partition("__") if by_slice else ("", "", "")
+    department, _, dataset = table.path.name.partition("__") if by_slice else ("", "", "")
     for day in restored.days if by_slice or layer == "gold" else (run.day,):
         run.ops.note(
             "runs", at=run.now, run_id=run.id, step=run.step, department=department, dataset=dataset, day=day,
-            status="succeeded", writes=json.dumps({f"{layer}.{stored}": restored.version}), code=code_version(),
+            status="succeeded", writes=json.dumps({table.name: restored.version}), code=code_version(),
         )  # fmt: skip
     return restored
 
 
 def _days_since(run: Run, table: Table, version: int, now: int) -> set[date]:
     """The days whose rows a table has from commits after `version`."""
-    if table.path.parent.name == "gold":
+    if table.layer == "gold":
         before, after = table.files_by_day(version), table.files_by_day(now)
         return {day for day in before.keys() | after.keys() if day and before.get(day) != after.get(day)}
     return {day for day, at in _wrote(run, table).items() if at > version}
@@ -101,7 +100,7 @@ def _days_since(run: Run, table: Table, version: int, now: int) -> set[date]:
 
 def _wrote(run: Run, table: Table) -> Mapping[date, int]:
     """Day -> the version its rows were last written in, by the books."""
-    known = newest(run.ops, table.path.parent.name, {table.path.name}).get(table.path.name, {})
+    known = newest(run.ops, table.layer, {table.path.name}).get(table.path.name, {})
     return {day: written.version for day, written in known.items()}
 
 

@@ -33,7 +33,7 @@ def cleaned(
 ) -> Tally:
     """Judge the rows of the view `bronze`, which stand in `files`, and write them. `size` is what was delivered, in bytes."""
     contract, tally = of.plan.contract, Tally()
-    engine = judging_engine(run, contract, size)
+    engine = _judging_engine(run, contract, size)
     owner = _owner(run, contract, engine)
     parts = cut(of, files, PART_ROWS)
     try:
@@ -50,7 +50,7 @@ def cleaned(
     return tally
 
 
-def judging_engine(run: Run, contract: Contract, size: int) -> Engine:
+def _judging_engine(run: Run, contract: Contract, size: int) -> Engine:
     """The engine that judges a slice of `size` bytes: what contract or settings ask for, by size where they leave it open."""
     asked = _asked(run, contract)
     if asked != "auto":

@@ -51,7 +51,7 @@ def compare(settings: Settings, table: Table, before: int, after: int, key: Sequ
             found = dict(connection.execute("SELECT kind, count(*) FROM paired GROUP BY kind").fetchall())
             same = _rows(connection) - found.get("added", 0) - found.get("changed", 0)
             counts = (found.get("added", 0), found.get("removed", 0), found.get("changed", 0), same)
-            raw = table.path.parent.name in RAW_LAYERS
+            raw = table.layer in RAW_LAYERS
             shown = shown_columns(settings, table.path.name) | {"_day", "_errors"} if raw else frozenset(columns)
             return Difference(by, *counts, tuple(_examples(connection, columns, shown, limit)))
     except (duckdb.Error, OSError) as error:
@@ -72,7 +72,7 @@ def _aligned(connection: duckdb.DuckDBPyConnection, table: Table, kept: set[str]
     Of the technical ones only those `kept`, which say something of the row itself.
     """
     there = {name: connection.table(name).columns for name in ("before", "after")}
-    technical = table.path.parent.name not in ("gold", "ops")
+    technical = table.layer not in ("gold", "ops")
     columns = [
         c for c in dict.fromkeys([*there["before"], *there["after"]]) if c in kept or not (technical and c[0] == "_")
     ]

@@ -21,7 +21,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from lakehouse.errors import LakeError
-from lakehouse.table import Commit, Table, lake_faults
+from lakehouse.table import Commit, Table, added, lake_faults
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _of_log(table: Table, spoilt: tuple[Path, ...]) -> Damage:
 
 def _lost(table: Table, delta: DeltaTable) -> tuple[tuple[Path, date | None], ...]:
     lost = []
-    for file in pa.table(delta.get_add_actions(flatten=True)).to_pylist():
+    for file in added(delta):
         path = table.path / unquote(file["path"])
         if not path.exists() or path.stat().st_size != file["size_bytes"]:
             lost.append((path, file.get("partition._day", file.get("partition.day"))))

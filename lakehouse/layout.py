@@ -1,11 +1,16 @@
 """The folders of a lake, and who may read them."""
 
+import os
 import re
 import shutil
 from pathlib import Path
+from typing import TextIO
 
 from lakehouse.errors import LakeError
 from lakehouse.settings import Settings
+
+LAYERS = ("bronze", "silver", "quarantine", "gold", "ops")
+"""Folders of Delta tables."""
 
 RAW_ZONE = ("landing", "bronze", "silver", "quarantine", "staging")
 """Folders that hold values as delivered: mode 0700, for the lake's own user only."""
@@ -26,6 +31,11 @@ def require_path(home: Path) -> None:
             where=str(home),
             hint="set CITYLAKE_HOME to another",
         )
+
+
+def private(path: Path) -> TextIO:
+    """`path` opened for writing, readable by its user alone from the first byte."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w")
 
 
 def free_mb(folder: Path) -> float:

@@ -1,11 +1,15 @@
-"""Who holds the lake's locks. Linux only: elsewhere nobody is found."""
+"""Locks of the lake that die with their process, and who holds them (Linux only: elsewhere nobody is found)."""
 
+import fcntl
 import os
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lakehouse.errors import LakeError
 from lakehouse.staging import KINDS
 
 
@@ -17,6 +21,18 @@ class Holder:
     command: str
     since: datetime
     paths: tuple[Path, ...]
+
+
+@contextmanager
+def alone(path: Path, who: str, hint: str) -> Iterator[None]:
+    """Hold the lock at `path` for a block. Raises LakeError, saying `who` has it, where another process does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LakeError(who, where=str(path.parent), hint=hint) from error
+        yield
 
 
 def holders(home: Path) -> list[Holder]:

@@ -31,6 +31,7 @@ from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction
 
 from lakehouse.errors import LakeError, WrongEngine
+from lakehouse.layout import LAYERS
 
 Engine = Literal["embedded", "spark"]
 
@@ -71,6 +72,16 @@ class Table:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @property
+    def layer(self) -> str:
+        """The folder of the lake it lies in: bronze, silver, quarantine, gold, ops."""
+        return self.path.parent.name
+
+    @property
+    def name(self) -> str:
+        """How books, releases and people call it: `silver.works__bridges`."""
+        return f"{self.layer}.{self.path.name}"
 
     def exists(self) -> bool:
         """Whether a first commit has been made."""
@@ -129,7 +140,7 @@ class Table:
 
         Their files are moved, not written again: they have to lie on the same file system.
         """
-        plain = pa.schema([field.with_type(_spelled(field.type)) for field in schema])
+        plain = uncoded(schema)
         with self._opened() as table:
             table = table or DeltaTable.create(
                 str(self.path), plain, partition_by=["_day"], description="engine=embedded", configuration=PROPERTIES
@@ -139,7 +150,7 @@ class Table:
             if added := [field for field in Schema.from_arrow(plain).fields if field.name not in known]:
                 table.alter.add_columns(added)
             table.create_write_transaction(
-                [self._moved(other, action) for other in others for action in _added(other)],
+                [self._moved(other, action) for other in others for action in _written(other)],
                 mode="overwrite",
                 schema=table.schema(),
                 partition_by=["_day"],
@@ -155,8 +166,7 @@ class Table:
 
     def merge(self, rows: pa.Table, commit: Commit, *, key: tuple[str, ...], order: str) -> None:
         """Upsert `rows` (one per `key`): a row replaces another only when its `order` is newer."""
-        same = " AND ".join(f't."{name}" = s."{name}"' for name in key)
-        newer = f's."{order}" > t."{order}" OR (t."{order}" IS NULL AND s."{order}" IS NOT NULL)'
+        same, newer = upserted([f'"{name}"' for name in key], f'"{order}"')
         with self._opened() as table:
             if table is None:
                 self._write(table, rows.schema, rows.to_batches(), commit, mode="append", partition_by=None)
@@ -210,18 +220,14 @@ class Table:
     def files_by_day(self, version: int | None = None) -> dict[date | None, list[str]]:
         """Absolute paths of the Parquet files of every day; of a table without days all under None."""
         found: dict[date | None, list[str]] = {}
-        for file in self._added(version):
+        for file in added(self.open(version)):
             found.setdefault(file.get("partition._day"), []).append(str(self.path / unquote(file["path"])))
         return {day: sorted(files) for day, files in found.items()}
 
     def rows(self, day: date | None = None, version: int | None = None) -> int:
         """How many rows the log says there are of `day` (all days when None)."""
-        files = [file for file in self._added(version) if day is None or file["partition._day"] == day]
+        files = [file for file in added(self.open(version)) if day is None or file["partition._day"] == day]
         return sum(file["num_records"] for file in files)
-
-    def _added(self, version: int | None) -> list[dict[str, Any]]:
-        """The log's entries of the files of a version, their partition as `partition._day`."""
-        return pa.table(self.open(version).get_add_actions(flatten=True)).to_pylist()
 
     def read(
         self, *, day: date | None = None, version: int | None = None, columns: list[str] | None = None
@@ -272,9 +278,8 @@ class Table:
 
     def _refuse_other_types(self, table: DeltaTable, schema: pa.Schema) -> None:
         """delta-rs would cast without a word what a changed contract types otherwise."""
-        plain = pa.schema([field.with_type(_spelled(field.type)) for field in schema])
         stored = {field.name: field.type for field in table.schema().fields}
-        now = {field.name: field.type for field in Schema.from_arrow(plain).fields}
+        now = {field.name: field.type for field in Schema.from_arrow(uncoded(schema)).fields}
         if other := sorted(name for name in now.keys() & stored.keys() if now[name] != stored[name]):
             raise LakeError(
                 f"the contract gives other types than the table has ({', '.join(other)})",
@@ -308,17 +313,36 @@ def _owner(table: DeltaTable) -> Engine:
     return "spark" if table.metadata().description == "engine=spark" else "embedded"
 
 
-def _added(table: Table) -> list[AddAction]:
+def upserted(key: Sequence[str], order: str) -> tuple[str, str]:
+    """The conditions of an upsert of rows `s` into a table `t`, for quoted names: it is the same row, it is newer."""
+    same = " AND ".join(f"t.{name} = s.{name}" for name in key)
+    return same, f"s.{order} > t.{order} OR (t.{order} IS NULL AND s.{order} IS NOT NULL)"
+
+
+def tables(home: Path, layers: Sequence[str] = LAYERS) -> list[Table]:
+    """Every folder of the layers as a table, also one without a commit yet; by layer and name."""
+    return [Table(path) for layer in layers for path in sorted((home / layer).glob("*"))]
+
+
+def added(table: DeltaTable) -> list[dict[str, Any]]:
+    """The log's entries of the files of an opened table: path, size_bytes, num_records, the partition as `partition._day`."""
+    return pa.table(table.get_add_actions(flatten=True)).to_pylist()
+
+
+def uncoded(schema: pa.Schema) -> pa.Schema:
+    """The schema with the types of the values where columns are dictionaries: what a table holds."""
+    return pa.schema(
+        [field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in schema]
+    )
+
+
+def _written(table: Table) -> list[AddAction]:
     """The files of a table written in one commit."""
     log = (table.path / "_delta_log" / f"{0:020}.json").read_text("utf-8")
     adds = [entry["add"] for line in log.splitlines() if "add" in (entry := json.loads(line))]
     return [
         AddAction(a["path"], a["size"], a["partitionValues"], a["modificationTime"], True, a["stats"]) for a in adds
     ]
-
-
-def _spelled(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def writing(sample: pa.RecordBatch | None) -> WriterProperties:

@@ -11,9 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from lakehouse.table import RETENTION_DAYS, Commit, Table, lake_faults, writing
+from lakehouse.table import RETENTION_DAYS, Commit, Table, added, lake_faults, writing
 
 _SMALL_BYTES = 100 << 20
 """A file below this is joined with others of its day: what delta-rs writes at most into one."""
@@ -51,7 +49,7 @@ def needs(table: Table, hours: int) -> Need:
     """What `keep` would do. Opens the table, changes nothing."""
     delta = table.open()
     with lake_faults(table.path):
-        files = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
+        files = added(delta)
         gone = delta.vacuum(retention_hours=hours, dry_run=True, full=True)
     small = Counter(_folder(file["path"]) for file in files if file["size_bytes"] < _SMALL_BYTES)
     return Need(

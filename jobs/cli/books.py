@@ -11,7 +11,6 @@ import typer
 from jobs.cli import screen
 from jobs.cli.screen import AsJson, Day
 
-_LAYERS = ("bronze", "silver", "quarantine", "gold", "ops")
 _COUNTS = ("rows_in", "accepted", "quarantined", "unparsable")
 _BARS = 20
 _FINDINGS = 10
@@ -172,26 +171,24 @@ def _known(dataset: str, catalog: Path) -> None:
 
 
 def _tables(home: Path) -> Iterator[dict[str, Any]]:
-    from lakehouse.table import Table
+    from lakehouse.table import added, tables
 
-    for layer in _LAYERS:
-        for path in sorted((home / layer).glob("*")):
-            table = Table(path)
-            if table.exists():
-                opened = table.open()
-                files = opened.get_add_actions(flatten=True)
-                counts = files.column("num_records").to_pylist()
-                partition = "day" if layer == "ops" else "_day"
-                yield {
-                    "layer": layer,
-                    "table": path.name,
-                    "rows": None if None in counts else sum(counts),
-                    "version": opened.version(),
-                    "days": sorted({p[partition] for p in opened.partitions() if p.get(partition)}),
-                    "engine": table.engine(),
-                    "files": len(counts),
-                    "bytes": sum(files.column("size_bytes").to_pylist()),
-                }
+    for table in tables(home):
+        if table.exists():
+            opened = table.open()
+            files = added(opened)
+            counts = [file["num_records"] for file in files]
+            partition = "day" if table.layer == "ops" else "_day"
+            yield {
+                "layer": table.layer,
+                "table": table.path.name,
+                "rows": None if None in counts else sum(counts),
+                "version": opened.version(),
+                "days": sorted({p[partition] for p in opened.partitions() if p.get(partition)}),
+                "engine": table.engine(),
+                "files": len(files),
+                "bytes": sum(file["size_bytes"] for file in files),
+            }
 
 
 def _days(days: list[str]) -> str | None:

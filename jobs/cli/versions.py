@@ -183,17 +183,16 @@ def _known(name: str, settings: "Settings") -> "Table":
     import difflib
 
     from lakehouse.errors import UsageError
-    from lakehouse.table import Table
+    from lakehouse.table import tables
 
-    layers = ("bronze", "silver", "quarantine", "gold", "ops")
-    there = {f"{layer}.{path.name}": path for layer in layers for path in (settings.home / layer).glob("*")}
+    there = {table.name: table for table in tables(settings.home)}
     name = re.sub(r"^(\w+)\.(\w+)\.(\w+)$", r"\1.\2__\3", name)  # silver.works.bridges, as datasets are written
     if name not in there:
         near = difflib.get_close_matches(name, there, 1)
         raise UsageError(
             f"no table '{name}'", hint=f"did you mean {near[0]}?" if near else "`citylake tables` lists them"
         )
-    return Table(there[name])
+    return there[name]
 
 
 def _at(text: str) -> tuple[str, int]:

@@ -24,6 +24,7 @@ from lakehouse.contract import Column
 from lakehouse.instants import alternatives, translated
 from lakehouse.settings import ZONE, Settings
 from lakehouse.staging import claim
+from lakehouse.table import uncoded
 
 ibis.options.sql.fuse_selects = False  # fused, every check would cast its column again
 
@@ -327,11 +328,7 @@ def newest(rows: pa.Table, key: Sequence[str], order: str) -> pa.Table:
     number = f'row_number() OVER (PARTITION BY {by} ORDER BY "{order}" DESC NULLS LAST, _source_row DESC) AS _n'
     with duckdb.connect() as connection:  # the process's default connection isn't for several threads
         found = connection.from_arrow(rows).project(f"*, {number}").filter("_n = 1").project("* EXCLUDE (_n)")
-        return found.to_arrow_table().cast(pa.schema([(f.name, _uncoded(f.type)) for f in rows.schema]))
-
-
-def _uncoded(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+        return found.to_arrow_table().cast(uncoded(rows.schema))
 
 
 def _enumeration(values: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ from typing import IO, TYPE_CHECKING, Any
 from lakehouse import staging
 from lakehouse.engine.jars import jar_paths, java
 from lakehouse.errors import CitylakeError, EngineLost, EnvironmentFault, LakeError
+from lakehouse.layout import private
 from lakehouse.runs import code_version
 from lakehouse.settings import Settings
 
@@ -332,7 +333,7 @@ def _write(record: IO[str], server: Server) -> None:
 
 def _new_token(home: Path) -> str:
     made = secrets.token_urlsafe(32)
-    with os.fdopen(os.open(folder(home) / "token", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    with private(folder(home) / "token") as file:
         file.write(made)
     return made
 

@@ -20,7 +20,7 @@ from lakehouse.engine.server import log_of
 from lakehouse.errors import CitylakeError, LakeError
 from lakehouse.logs import run_id, traced
 from lakehouse.settings import Settings
-from lakehouse.table import PROPERTIES, Commit, Table
+from lakehouse.table import PROPERTIES, Commit, Table, upserted
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -121,7 +121,7 @@ def replace_slice(frame: DataFrame, table: Table, day: date, commit: Commit) -> 
         table.claim("spark")
         if not table.exists():
             _create(frame, table, ["_day"])
-        slice_ = f"{table.path.parent.name}.{table.path.name}:{day}"
+        slice_ = f"{table.name}:{day}"
         attempt = (table.open().transaction_version(slice_) or 0) + 1
         (
             frame.write.format("delta")
@@ -179,9 +179,7 @@ def merge(
         versions = Window.partitionBy(*key).orderBy(F.desc_nulls_last(order), F.desc("_source_row"))
         newest = rows.withColumn("_n", F.row_number().over(versions)).where("_n = 1").drop("_n")
         newest.createOrReplaceTempView("newest")
-        same = " AND ".join(f"t.{_quoted(name)} = s.{_quoted(name)}" for name in key)
-        at = _quoted(order)
-        newer = f"s.{at} > t.{at} OR (t.{at} IS NULL AND s.{at} IS NOT NULL)"
+        same, newer = upserted([_quoted(name) for name in key], _quoted(order))
         spark.sql(
             f"MERGE WITH SCHEMA EVOLUTION INTO {_named(table)} AS t USING newest AS s ON {same}"
             f" WHEN MATCHED AND ({newer}) THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"

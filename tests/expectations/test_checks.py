@@ -14,7 +14,7 @@ import yaml
 
 from expectations import fragments
 from expectations.checks import REGISTRY
-from tests.jobs.small_city import DAY, TOWN, City, text_of
+from tests.jobs.small_city import DAY, TOWN, City, own_settings, text_of
 
 CASES: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parents[1] / "cases" / "checks.yml").read_text("utf-8")
@@ -55,9 +55,7 @@ def declared(city: City) -> None:
 @pytest.fixture(scope="module")
 def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
     """All cases as datasets of one town, through one night."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("HOME", "CATALOG", "INBOX", "NOW"):
-            patch.setenv(f"CITYLAKE_{name}", "")
+    with own_settings():
         city = City(tmp_path_factory.mktemp("cases"))
         declared(city)
         for day in sorted({day for case in CASES.values() for day in case.get("earlier", {})}):

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.small_city import City
+from tests.jobs.small_city import City, own_settings
 
 
 @pytest.fixture
 def city(tmp_path: Path) -> Iterator[City]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("HOME", "CATALOG", "INBOX", "NOW"):
-            patch.setenv(f"CITYLAKE_{name}", "")  # what a step sets is undone with this patch
+    with own_settings():
         yield City(tmp_path)

@@ -3,11 +3,13 @@
 import csv
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from jobs.run import run
@@ -20,6 +22,15 @@ DAY = date(2026, 3, 2)
 TOWN = "town"
 STANDARDS = Path(__file__).parents[2] / "expectations" / "standards"
 _DECLARED = {"title": "things", "kind": "government", "sharing": "unconditional", "load": "append"}
+
+
+@contextmanager
+def own_settings() -> Iterator[pytest.MonkeyPatch]:
+    """What the steps of a block set in the environment is undone after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HOME", "CATALOG", "INBOX", "NOW"):
+            patch.setenv(f"CITYLAKE_{name}", "")
+        yield patch
 
 
 class City:

@@ -9,7 +9,7 @@ from expectations.catalog import load
 from jobs.check import check
 from lakehouse.settings import Settings
 from tests.expectations.test_checks import CASES, declared
-from tests.jobs.small_city import DAY, City, text_of
+from tests.jobs.small_city import DAY, City, own_settings, text_of
 
 ROW_CHECKS = (
     "required",
@@ -28,9 +28,7 @@ ROW_CHECKS = (
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("HOME", "CATALOG", "INBOX", "NOW"):
-            patch.setenv(f"CITYLAKE_{name}", "")
+    with own_settings():
         city = City(tmp_path_factory.mktemp("checked"))
         declared(city)
         city.night()

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from tests.expectations.test_checks import CASES, declared
-from tests.jobs.small_city import DAY, TOWN, City, text_of
+from tests.jobs.small_city import DAY, TOWN, City, own_settings, text_of
 from tests.lakehouse.engine.test_casts import BROKEN, MOMENTS, NUMBERS, SPACED, written_numbers
 
 TYPES: dict[str, dict[str, Any]] = {
@@ -66,9 +66,7 @@ def everything(city: City) -> None:
 @pytest.fixture(scope="module")
 def cities(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Iterator[dict[str, City]]:
     """The same town twice, through the same nights, on either engine."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("HOME", "CATALOG", "INBOX", "NOW"):
-            patch.setenv(f"CITYLAKE_{name}", "")
+    with own_settings() as patch:
         found = {}
         for engine in ENGINES:
             patch.setenv("CITYLAKE_ENGINE", engine)

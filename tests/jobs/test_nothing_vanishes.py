@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jobs.department import DatasetsFailed
 from lakehouse import table as tables
 from lakehouse.errors import CitylakeError
-from tests.jobs.small_city import DAY, TOWN, City
+from tests.jobs.small_city import DAY, TOWN, City, own_settings
 
 COLUMNS: dict[str, Any] = {
     "id": {"type": "string"},
@@ -40,9 +40,7 @@ FILES = st.lists(
 @contextmanager
 def town() -> Iterator[City]:
     folder = Path(tempfile.mkdtemp())
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("HOME", "CATALOG", "INBOX", "NOW"):
-            patch.setenv(f"CITYLAKE_{name}", "")
+    with own_settings():
         yield City(folder)
     shutil.rmtree(folder)
 

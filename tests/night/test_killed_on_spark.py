@@ -12,7 +12,7 @@ from textwrap import dedent
 import pytest
 
 from lakehouse.engine import server
-from tests.jobs.small_city import DAY, City, text_of
+from tests.jobs.small_city import DAY, City, own_settings, text_of
 
 ROOT = Path(__file__).parents[2]
 NEXT = DAY + timedelta(days=1)
@@ -27,9 +27,7 @@ COLUMNS = {"id": {"type": "integer"}, "at": {"type": "date"}, "note": {"type": "
 @pytest.fixture(scope="module")
 def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
     """Two towns with two days of upserts, the first of them in silver, which is Spark's; one dataset is cleaned without."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("HOME", "CATALOG", "INBOX", "NOW"):
-            patch.setenv(f"CITYLAKE_{name}", "")
+    with own_settings() as patch:
         patch.setenv("CITYLAKE_THREADS", "2")
         city = City(tmp_path_factory.mktemp("city"))
         city.departments(*TOWNS)

@@ -13,7 +13,7 @@ from lakehouse import logs
 from lakehouse.errors import CitylakeError
 from lakehouse.ops import SCHEMAS
 from lakehouse.table import Table
-from tests.jobs.small_city import DAY, TOWN, City
+from tests.jobs.small_city import DAY, TOWN, City, own_settings
 
 SECRET = {"class": "sensitive"}
 COLUMNS: dict[str, Any] = {
@@ -81,11 +81,14 @@ LINES: dict[str, bytes] = {
 
 
 @pytest.fixture
-def city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> City:
-    for name in ("HOME", "CATALOG", "INBOX", "NOW"):
-        monkeypatch.setenv(f"CITYLAKE_{name}", "")
+def city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[City]:
     monkeypatch.setenv("CITYLAKE_LOG_LEVEL", "DEBUG")
-    found = City(tmp_path)
+    with own_settings():
+        yield _city(tmp_path)
+
+
+def _city(root: Path) -> City:
+    found = City(root)
     limits = {"row_bytes": 4000}
     found.declare("trucks", COLUMNS, key=["plate", "seen_at"], expect=EXPECT, limits=limits, title="卡车 · trucks")
     found.declare("frozen", COLUMNS, key=["plate"], drift={"columns": "freeze"}, load="snapshot")

@@ -23,7 +23,7 @@ from lakehouse.contract import Contract
 from lakehouse.engine import embedded as engine
 from lakehouse.settings import Settings
 from tests.expectations.test_checks import CASES, declared
-from tests.jobs.small_city import DAY, City, text_of
+from tests.jobs.small_city import DAY, City, own_settings, text_of
 
 OURS = Path(__file__).parents[3] / "expectations"
 AT = datetime(2026, 3, 2, 23, tzinfo=UTC)
@@ -63,9 +63,7 @@ WARN: list[Any] = [
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
     """All cases of the vocabulary and one wide dataset, loaded and cleaned."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("HOME", "CATALOG", "INBOX", "NOW"):
-            patch.setenv(f"CITYLAKE_{name}", "")
+    with own_settings():
         city = City(tmp_path_factory.mktemp("suites"))
         declared(city)
         city.declare("wide", WIDE, key=["no"], expect={"warn": WARN})
