@@ -14,10 +14,12 @@ from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
-from lakehouse.contract import IDENTIFIER, Column, Contract, FileSource, HttpSource, Identifier, PostgresSource, Record
+from lakehouse.contract import Column, Contract
+from lakehouse.declared import IDENTIFIER, Identifier, Record
 from lakehouse.document import Document, Place, located, read_document
 from lakehouse.errors import ContractError, UsageError
 from lakehouse.settings import Settings
+from lakehouse.source import FileSource, HttpSource, PostgresSource
 
 
 class Department(Record):

@@ -19,22 +19,10 @@ from expectations.catalog import Department, Standard, standards_of
 from expectations.checks import REGISTRY, Check
 from expectations.rules import parameters_of
 from expectations.suite.vocabulary import words
-from lakehouse.contract import (
-    ROLES,
-    Arrival,
-    Column,
-    Contract,
-    DriftModes,
-    Expectations,
-    FileSource,
-    HttpSource,
-    Limits,
-    Paging,
-    Point,
-    PostgresSource,
-    Record,
-)
+from lakehouse.contract import ROLES, Arrival, Column, Contract, DriftModes, Expectations, Limits, Point
+from lakehouse.declared import Record
 from lakehouse.instants import translated
+from lakehouse.source import FileSource, HttpSource, Paging, PostgresSource
 
 _HERE = Path(__file__).parent
 

@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
 from pydantic import Field, model_validator
 
-from lakehouse.contract import Record
+from lakehouse.declared import Record
 from lakehouse.report.records import published
 
 Pillar = Literal["access", "timeliness", "quality", "security", "closure"]

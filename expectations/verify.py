@@ -14,7 +14,8 @@ from expectations.checks import REGISTRY
 from expectations.checks.consistent import OPERATORS
 from expectations.rules import columns_of, gx_rule_of, parameters_of, rule_of
 from expectations.suite import vocabulary
-from lakehouse.contract import Contract, Expectation, duration
+from lakehouse.contract import Contract, Expectation
+from lakehouse.declared import duration
 from lakehouse.document import Place, located
 from lakehouse.errors import ContractError
 

@@ -23,13 +23,14 @@ from jobs.load import arriving, bronze_schema
 from jobs.results import Failing, Result
 from jobs.split import Split, silver_schema
 from jobs.tally import Tally, Verdict
-from lakehouse.contract import Contract, FileSource
+from lakehouse.contract import Contract
 from lakehouse.deliveries import Delivery
 from lakehouse.engine import embedded as engine
 from lakehouse.errors import UsageError
 from lakehouse.formats import Unparsable
 from lakehouse.report.records import Rows
 from lakehouse.settings import Settings
+from lakehouse.source import FileSource
 
 _UNPARSABLE_SHOWN = 100
 

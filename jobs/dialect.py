@@ -8,9 +8,9 @@ from zipfile import BadZipFile, ZipFile
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
-from lakehouse.contract import FileSource
 from lakehouse.errors import DeliveryUnreadable, UsageError
 from lakehouse.formats import encoding
+from lakehouse.source import FileSource
 
 _SAMPLE = 1 << 18
 _LINES = 200

@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 
 from expectations.arrivals import Item
 from expectations.score import Dimension, Pillar, Tally, Weights, shares
-from lakehouse.contract import Contract, Record
+from lakehouse.contract import Contract
+from lakehouse.declared import Record
 from lakehouse.report.records import Example, Finding, Text
 
 ExampleAt = Mapping[tuple[str, str, str], tuple[Example, ...]]

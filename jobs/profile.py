@@ -17,13 +17,14 @@ from expectations.checks.recognise import recognised
 from jobs.dialect import dialect, sheets
 from jobs.judge import codes
 from jobs.suspicion import SURE, TEXT, ColumnProfile, Suspicion, Written, one, positions, quoted, suspicions, written
-from lakehouse.contract import Contract, FileSource
+from lakehouse.contract import Contract
 from lakehouse.engine import embedded as engine
 from lakehouse.errors import DeliveryUnreadable
 from lakehouse.formats import Reading, read
 from lakehouse.formats.reading import SOURCE_ROW
 from lakehouse.privacy import masked
 from lakehouse.settings import Settings
+from lakehouse.source import FileSource
 
 SAMPLE = 400
 """Different values looked at before one type and one standard are counted over all."""

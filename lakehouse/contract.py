@@ -3,16 +3,14 @@
 import hashlib
 import re
 from datetime import date, datetime, time, timedelta
-from pathlib import PurePath
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from lakehouse.declared import Duration, Identifier, Record
 from lakehouse.instants import alternatives
 from lakehouse.settings import ZONE
-
-IDENTIFIER = r"^[a-z][a-z0-9_]{0,62}$"
-Identifier = Annotated[str, Field(pattern=IDENTIFIER)]
+from lakehouse.source import Source
 
 Type = Literal["string", "integer", "double", "decimal", "boolean", "date", "timestamp"]
 Level = Literal["error", "warn"]
@@ -27,18 +25,7 @@ ROLES: dict[str, frozenset[str]] = {
 }
 """What a dataset can describe, and the slots of each role. A slot names a column, or `point` for the contract's point."""
 
-_DURATION = re.compile(r"(\d+)\s*(m|h|d|w)")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _FREQUENCY_DAYS = {"day": 1, "week": 7, "month": 30, "quarter": 90, "year": 365}
-
-
-def duration(text: object) -> timedelta:
-    """`90m`, `2h`, `3d`, `1w` as a timedelta. Raises ValueError on anything else."""
-    if isinstance(text, timedelta):
-        return text
-    if match := _DURATION.fullmatch(str(text)):
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
-    raise ValueError(f"'{text}' is not a duration like 90m, 2h or 3d")
 
 
 def _bound(kind: Type, given: float | str) -> float:
@@ -49,15 +36,6 @@ def _bound(kind: Type, given: float | str) -> float:
     if isinstance(given, str):
         raise ValueError(f"between: '{given}' is not a number")
     return given
-
-
-Duration = Annotated[timedelta, BeforeValidator(duration)]
-
-
-class Record(BaseModel):
-    """A frozen record that refuses keys it doesn't know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class Column(Record):
@@ -120,67 +98,6 @@ class Column(Record):
             if low > high:
                 raise ValueError(f"between: {list(self.between)} isn't [lowest, highest]")
         return self
-
-
-class Dialect(Record):
-    """How a file is written. What is left out is taken from the file name and RFC 4180."""
-
-    format: Literal["csv", "xlsx", "jsonl", "parquet"] | None = None
-    encoding: str = "utf-8"
-    delimiter: str | None = Field(None, min_length=1, max_length=1)
-    quote: str = Field('"', min_length=1, max_length=1)
-    header: bool = True
-    skip: int = Field(0, ge=0)
-    sheet: str | None = None
-    null: tuple[str, ...] = ()
-
-    def delimiter_of(self, name: str) -> str:
-        """The delimiter of a file called `name`: the declared one, else that of its suffix, else a comma."""
-        return self.delimiter or _DELIMITERS.get(PurePath(name).suffix.lower(), ",")
-
-
-_DELIMITERS = {".tsv": "\t", ".psv": "|"}
-
-
-class FileSource(Dialect):
-    """Files dropped where Citylake can read them: any fsspec URI with `{inbox}` and `{day}`, wildcards in the name."""
-
-    type: Literal["file"]
-    uri: str
-
-
-class Paging(Record):
-    """A numbered page request: `?<param>=<start>&<size_param>=<size>`; ends at the first page shorter than `size`."""
-
-    param: str = "page"
-    start: int = 1
-    size_param: str = "size"
-    size: int = Field(1000, ge=1)
-
-
-class HttpSource(Record):
-    """A paged JSON API. `records` is the dotted path to the list of rows; the token comes from the connection."""
-
-    type: Literal["http"]
-    uri: str
-    records: str = ""
-    page: Paging | None = None
-    connection: Identifier | None = None
-    rate_per_s: float = Field(10, gt=0)
-    null: tuple[str, ...] = ()
-
-
-class PostgresSource(Record):
-    """A table or view of a PostgreSQL database; `where` day column filters to the slice's day."""
-
-    type: Literal["postgres"]
-    connection: Identifier
-    table: str = Field(pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$")
-    day_column: Identifier | None = None
-    null: tuple[str, ...] = ()
-
-
-Source = Annotated[FileSource | HttpSource | PostgresSource, Field(discriminator="type")]
 
 
 class Arrival(Record):
@@ -247,7 +164,7 @@ class Expectation(Record):
     """One item under `expect:` or `gx:`: the check's name and its arguments."""
 
     check: str
-    args: dict[str, Any] = {}
+    args: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -290,7 +207,7 @@ class Contract(Record):
     columns: dict[Identifier, Column] = Field(min_length=1)
     ignore: tuple[str, ...] = ()
     point: Point | None = None
-    describes: dict[str, dict[str, str]] = {}
+    describes: dict[str, dict[str, str]] = Field(default_factory=dict)
     expect: Expectations = Expectations()
     gx: tuple[Expectation, ...] = ()
     limits: Limits = Limits()

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from lakehouse.contract import Contract, PostgresSource
+from lakehouse.contract import Contract
+from lakehouse.source import PostgresSource
 from samples.catalog import contracts
 
 _TYPES = {

@@ -9,7 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lakehouse.contract import Contract, FileSource
+from lakehouse.contract import Contract
+from lakehouse.source import FileSource
 from samples.arrival import Arrival, planned
 from samples.catalog import contracts
 from samples.city import DAYS, City, build

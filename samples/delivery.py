@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lakehouse.contract import Contract, FileSource
+from lakehouse.contract import Contract
+from lakehouse.source import FileSource
 from samples import encode
 from samples.city import City
 from samples.damage import DAMAGES

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
-from lakehouse.contract import Contract, FileSource
+from lakehouse.contract import Contract
+from lakehouse.source import FileSource
 
 SUFFIXES = (".csv", ".txt", ".xlsx", ".jsonl", ".parquet")
 _MODIFIED = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pcsv
 
-from lakehouse.contract import Contract, HttpSource, PostgresSource
+from lakehouse.contract import Contract
+from lakehouse.source import HttpSource, PostgresSource
 from samples import api, database, encode
 
 FOLDER = "sample"

@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from expectations.checks.measure import Slice, measure
 from expectations.checks.registry import check
-from lakehouse.contract import duration
+from lakehouse.declared import duration
 from lakehouse.settings import ZONE
 
 

@@ -3,10 +3,11 @@
 from codecs import BOM_UTF8
 from pathlib import Path, PurePath
 
-from lakehouse.contract import Contract, FileSource, HttpSource, PostgresSource
+from lakehouse.contract import Contract
 from lakehouse.errors import DeliveryUnreadable
 from lakehouse.formats import csv, jsonl, pages, parquet, xlsx
 from lakehouse.formats.reading import Reading, Unparsable, Unparsables
+from lakehouse.source import FileSource, HttpSource, PostgresSource
 
 __all__ = ["Reading", "Unparsable", "Unparsables", "read"]
 

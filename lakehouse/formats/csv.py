@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from lakehouse.contract import Contract, FileSource
+from lakehouse.contract import Contract
 from lakehouse.errors import ContractError, DeliveryUnreadable
 from lakehouse.formats import encoding
 from lakehouse.formats.reading import Reading, Unparsable, declared, header, with_rows
 from lakehouse.formats.records import Block, Shape, blocks
+from lakehouse.source import FileSource
 
 _BLOCK = 4 << 20
 """Bytes a block: two cores reach their full speed, and the handful of blocks in flight stays below 300 MB."""

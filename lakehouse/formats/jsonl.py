@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from lakehouse.contract import Contract, Dialect
+from lakehouse.contract import Contract
 from lakehouse.errors import DeliveryUnreadable
 from lakehouse.formats import encoding, objects
 from lakehouse.formats.reading import Reading
 from lakehouse.formats.records import Shape, blocks
+from lakehouse.source import Dialect
 
 _BLOCK = 1 << 20
 _LINES = Shape(b",", None)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import msgspec
 
-from lakehouse.contract import Contract, HttpSource
+from lakehouse.contract import Contract
 from lakehouse.errors import DeliveryUnreadable
 from lakehouse.formats import objects
 from lakehouse.formats.reading import Reading, over_limit
+from lakehouse.source import HttpSource
 
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])

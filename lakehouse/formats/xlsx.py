@@ -9,10 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-from lakehouse.contract import Contract, Dialect
+from lakehouse.contract import Contract
 from lakehouse.errors import DeliveryUnreadable
 from lakehouse.formats.package import cell_errors, inspect
 from lakehouse.formats.reading import Reading, batched, declared, header
+from lakehouse.source import Dialect
 
 _ZIP, _OLE2 = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _PROGRAM = Path(__file__).with_name("sheet.py")

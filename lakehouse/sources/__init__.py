@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
-from lakehouse.contract import Contract, FileSource, HttpSource, PostgresSource
+from lakehouse.contract import Contract
 from lakehouse.settings import Settings
+from lakehouse.source import FileSource, HttpSource, PostgresSource
 from lakehouse.sources import files
 from lakehouse.sources.received import Received
 

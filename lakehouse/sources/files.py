@@ -15,7 +15,7 @@ import fsspec
 import structlog
 from fsspec.implementations.local import LocalFileSystem
 
-from lakehouse.contract import Contract, FileSource
+from lakehouse.contract import Contract
 from lakehouse.errors import (
     CitylakeError,
     DeliveryUnreadable,
@@ -25,6 +25,7 @@ from lakehouse.errors import (
     SourceUnavailable,
 )
 from lakehouse.settings import Settings
+from lakehouse.source import FileSource
 from lakehouse.sources.received import CHUNK, Ledger, Received, place, shown
 
 _UNFINISHED = (".tmp", ".part", ".crdownload", ".filepart")

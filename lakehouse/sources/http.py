@@ -12,11 +12,12 @@ from urllib.parse import unquote, urlsplit
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
-from lakehouse.contract import Contract, HttpSource
+from lakehouse.contract import Contract
 from lakehouse.errors import ContractError, DeliveryUnreadable, SourceRefused, SourceUnavailable
 from lakehouse.formats.pages import records
 from lakehouse.formats.reading import over_limit
 from lakehouse.settings import connection_uri
+from lakehouse.source import HttpSource
 from lakehouse.sources.received import Ledger, Received, place, write, writing
 
 ATTEMPTS = 5

@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 from adbc_driver_manager import dbapi as adbc
 from adbc_driver_postgresql import dbapi
 
-from lakehouse.contract import Contract, PostgresSource
+from lakehouse.contract import Contract
 from lakehouse.errors import CitylakeError, NotDelivered, SourceRefused, SourceUnavailable
 from lakehouse.formats.reading import over_limit
 from lakehouse.settings import ZONE, connection_uri
+from lakehouse.source import PostgresSource
 from lakehouse.sources.received import Ledger, Received, place, writing
 
 _AGAIN = "it is asked again with the next run"

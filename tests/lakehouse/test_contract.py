@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lakehouse.contract import Arrival, Column, Contract, Expectation, duration
+from lakehouse.contract import Arrival, Column, Contract, Expectation
+from lakehouse.declared import duration
 
 CONTENT: dict[str, Any] = {
     "department": "town",

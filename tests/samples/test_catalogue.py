@@ -7,17 +7,8 @@ import pytest
 
 from expectations import catalog
 from expectations.checks import REGISTRY
-from lakehouse.contract import (
-    Arrival,
-    Column,
-    Contract,
-    DriftModes,
-    FileSource,
-    HttpSource,
-    Limits,
-    Paging,
-    PostgresSource,
-)
+from lakehouse.contract import Arrival, Column, Contract, DriftModes, Limits
+from lakehouse.source import FileSource, HttpSource, Paging, PostgresSource
 from samples.catalog import contracts
 from samples.encode import suffix
 from samples.tables import TABLES

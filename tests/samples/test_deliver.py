@@ -10,7 +10,7 @@ import pytest
 
 import samples
 from expectations.checks import REGISTRY
-from lakehouse.contract import FileSource
+from lakehouse.source import FileSource
 from samples import encode
 from samples.catalog import contracts
 from samples.city import DAYS, build

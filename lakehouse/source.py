@@ -1,0 +1,69 @@
+"""The typed records of a contract's `source`: where a dataset comes from, and how it is written there."""
+
+from pathlib import PurePath
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lakehouse.declared import Identifier, Record
+
+
+class Dialect(Record):
+    """How a file is written. What is left out is taken from the file name and RFC 4180."""
+
+    format: Literal["csv", "xlsx", "jsonl", "parquet"] | None = None
+    encoding: str = "utf-8"
+    delimiter: str | None = Field(None, min_length=1, max_length=1)
+    quote: str = Field('"', min_length=1, max_length=1)
+    header: bool = True
+    skip: int = Field(0, ge=0)
+    sheet: str | None = None
+    null: tuple[str, ...] = ()
+
+    def delimiter_of(self, name: str) -> str:
+        """The delimiter of a file called `name`: the declared one, else that of its suffix, else a comma."""
+        return self.delimiter or _DELIMITERS.get(PurePath(name).suffix.lower(), ",")
+
+
+_DELIMITERS = {".tsv": "\t", ".psv": "|"}
+
+
+class FileSource(Dialect):
+    """Files dropped where Citylake can read them: any fsspec URI with `{inbox}` and `{day}`, wildcards in the name."""
+
+    type: Literal["file"]
+    uri: str
+
+
+class Paging(Record):
+    """A numbered page request: `?<param>=<start>&<size_param>=<size>`; ends at the first page shorter than `size`."""
+
+    param: str = "page"
+    start: int = 1
+    size_param: str = "size"
+    size: int = Field(1000, ge=1)
+
+
+class HttpSource(Record):
+    """A paged JSON API. `records` is the dotted path to the list of rows; the token comes from the connection."""
+
+    type: Literal["http"]
+    uri: str
+    records: str = ""
+    page: Paging | None = None
+    connection: Identifier | None = None
+    rate_per_s: float = Field(10, gt=0)
+    null: tuple[str, ...] = ()
+
+
+class PostgresSource(Record):
+    """A table or view of a PostgreSQL database; `where` day column filters to the slice's day."""
+
+    type: Literal["postgres"]
+    connection: Identifier
+    table: str = Field(pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$")
+    day_column: Identifier | None = None
+    null: tuple[str, ...] = ()
+
+
+Source = Annotated[FileSource | HttpSource | PostgresSource, Field(discriminator="type")]
