@@ -1,16 +1,18 @@
-"""Getting what a department delivers: one module per kind of system."""
+"""Getting what a department delivers: one module per kind of system, each with a function `fetch(asked, source)`."""
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 
 from lakehouse.contract import Contract
 from lakehouse.settings import Settings
-from lakehouse.source import FileSource, HttpSource, PostgresSource
-from lakehouse.sources import files
-from lakehouse.sources.received import Received
+from lakehouse.source import FileSource, HttpSource, PostgresSource, Source
+from lakehouse.sources.received import Asked, Received
 
 __all__ = ["Received", "fetch"]
+
+_MODULES: dict[type[Source], str] = {FileSource: "files", HttpSource: "http", PostgresSource: "postgres"}
 
 
 def fetch(
@@ -22,14 +24,5 @@ def fetch(
     DeliveryUnreadable (above the limits), LakeError (landing can't be written), EnvironmentFault (connection not set).
     """
     # what a driver drags in is loaded only where it is needed
-    match contract.source:
-        case FileSource() as source:
-            return files.fetch(contract, source, day, settings, into)
-        case HttpSource() as source:
-            from lakehouse.sources import http
-
-            return http.fetch(contract, source, day, into, previous or {})
-        case PostgresSource() as source:
-            from lakehouse.sources import postgres
-
-            return postgres.fetch(contract, source, day, into)
+    module = import_module(f"lakehouse.sources.{_MODULES[type(contract.source)]}")
+    yield from module.fetch(Asked(contract, day, settings, into, previous or {}), contract.source)

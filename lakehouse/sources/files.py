@@ -26,7 +26,7 @@ from lakehouse.errors import (
 )
 from lakehouse.settings import Settings
 from lakehouse.source import FileSource
-from lakehouse.sources.received import CHUNK, Ledger, Received, place, shown
+from lakehouse.sources.received import CHUNK, Asked, Ledger, Received, place, shown
 
 _UNFINISHED = (".tmp", ".part", ".crdownload", ".filepart")
 """Endings under which uploading programs write until the file is whole."""
@@ -44,13 +44,14 @@ class _Drop:
     where: str
 
 
-def fetch(contract: Contract, source: FileSource, day: date, settings: Settings, into: Path) -> Iterator[Received]:
+def fetch(asked: Asked, source: FileSource) -> Iterator[Received]:
     """The day's files in the order of their names. A file that is still being written is left for the next run.
 
     Raises NotDelivered when no whole file is there; after the last file what was wrong with single ones: SourceRefused
     for a link out of the inbox or an unreadable file, DeliveryUnreadable above the limit.
     """
-    drop = _drop(contract, source, day, settings)
+    contract, day, into = asked.contract, asked.day, asked.into
+    drop = _drop(contract, source, day, asked.settings)
     growing: list[str] = []
     faults: list[CitylakeError] = []
     found = False

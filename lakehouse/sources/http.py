@@ -1,7 +1,7 @@
 """Paged JSON APIs: every page as sent, the pages of a delivery in one folder."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
@@ -18,7 +18,7 @@ from lakehouse.formats.pages import records
 from lakehouse.formats.reading import over_limit
 from lakehouse.settings import connection_uri
 from lakehouse.source import HttpSource
-from lakehouse.sources.received import Ledger, Received, place, write, writing
+from lakehouse.sources.received import Asked, Ledger, Received, place, write, writing
 
 ATTEMPTS = 5
 BACK_OFF = wait_exponential(multiplier=0.5, max=20) + wait_random(0, 0.5)
@@ -37,15 +37,14 @@ class _Busy(SourceUnavailable):
     wait_s = 0.0
 
 
-def fetch(
-    contract: Contract, source: HttpSource, day: date, into: Path, previous: Mapping[str, str]
-) -> Iterator[Received]:
+def fetch(asked: Asked, source: HttpSource) -> Iterator[Received]:
     """All pages of the API as one delivery, or word that nothing differs from `previous`.
 
     Raises SourceUnavailable when it can't be reached after several attempts or takes longer than the limit,
     SourceRefused when it says no, DeliveryUnreadable above the limits.
     """
-    uri = _address(source, day)
+    contract, into, previous = asked.contract, asked.into, asked.previous
+    uri = _address(source, asked.day)
     where = f"{contract.name} {uri.copy_with(userinfo=b'', query=None)}"
     if uri.scheme not in ("http", "https"):
         raise ContractError(f"'{uri.scheme}' is not http or https", where=where, hint="change 'uri' in 'source'")

@@ -16,7 +16,7 @@ from lakehouse.errors import CitylakeError, NotDelivered, SourceRefused, SourceU
 from lakehouse.formats.reading import over_limit
 from lakehouse.settings import ZONE, connection_uri
 from lakehouse.source import PostgresSource
-from lakehouse.sources.received import Ledger, Received, place, writing
+from lakehouse.sources.received import Asked, Ledger, Received, place, writing
 
 _AGAIN = "it is asked again with the next run"
 _COLUMNS = """
@@ -30,15 +30,16 @@ _PASSING_STATES = ("08", "53", "57", "40", "55P03")
 """SQLSTATE classes of PostgreSQL's appendix A: connection, resources, operator's intervention, rollback; lock."""
 
 
-def fetch(contract: Contract, source: PostgresSource, day: date, into: Path) -> Iterator[Received]:
+def fetch(asked: Asked, source: PostgresSource) -> Iterator[Received]:
     """Every column as PostgreSQL prints it (instants in Asia/Shanghai with offset), rows ordered by the key, then by
     the other columns; with `day_column` only the day's rows.
 
     Raises NotDelivered when the day has no rows, SourceUnavailable for a closed port or an overloaded server,
     SourceRefused for wrong credentials or an unknown table.
     """
+    contract, day = asked.contract, asked.day
     where = f"{contract.name} {source.table}"
-    path = place(f"{source.table}.parquet", into)
+    path = place(f"{source.table}.parquet", asked.into)
     with _cursor(source, contract, where) as cursor:
         columns = _columns(cursor, contract, source, where)
         rows = _copy(cursor, _query(columns, contract, source), day, path, contract, where)

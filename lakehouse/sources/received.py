@@ -6,18 +6,32 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from io import RawIOBase
 from pathlib import Path
 
+from lakehouse.contract import Contract
 from lakehouse.errors import LakeError
 from lakehouse.formats.reading import over_limit
+from lakehouse.settings import Settings
 
 CHUNK = 4 << 20
 """Bytes read, hashed and written at a time."""
 
 _UNSAFE = re.compile(r"[^\w.() +=-]")
 _LONGEST_NAME = 150
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a source: the delivery of `day`, its bytes into the empty folder `into`; `previous` are the ETags of
+    the last delivery."""
+
+    contract: Contract
+    day: date
+    settings: Settings
+    into: Path
+    previous: Mapping[str, str]
 
 
 @dataclass(frozen=True)
