@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := nightly
-.PHONY: setup nightly up down check test lock clean java
+.PHONY: setup nightly up down check test lock clean java counterparts
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,7 +43,7 @@ check: setup
 	@$(BIN)/lint-imports > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 	@echo "check: ruff, mypy and import rules hold"
 
-test: check
+test: check counterparts
 	@$(BIN)/pytest
 
 # Newest versions the ranges of setup.py allow; without UPGRADE=1 what is locked stays where it can.
@@ -90,6 +90,13 @@ java:
 		{ $(APT) openjdk-17-jre-headless || $(APT) openjdk-21-jre-headless; } > /dev/null 2>&1 || true; \
 	fi; \
 	fits || { echo "setup: a JDK 17 or 21 is needed; install openjdk-17-jre-headless (or set JAVA_HOME to one) and run again" >&2; exit 1; }
+
+# What departments run and the tests talk to on loopback. Where it can't be had those tests are skipped, and say so.
+COUNTERPARTS := mariadb-server odbc-mariadb unixodbc openssh-server
+counterparts:
+	@for package in $(COUNTERPARTS); do \
+		dpkg -s $$package > /dev/null 2>&1 || { $(ROOT_ON_DEBIAN) && echo "setup: $(COUNTERPARTS) (apt-get)" && { $(APT) $(COUNTERPARTS) > /dev/null 2>&1 || true; }; break; }; \
+	done
 
 .jars/.fetched: lakehouse/engine/jars.txt $(VENV)/.installed
 	@echo "setup: JARs for Spark"
