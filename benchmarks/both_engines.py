@@ -1,8 +1,8 @@
-"""The sample city's first night on Spark and as it comes (`auto`): every table must have the same content.
+"""The sample city's first night as it comes (`auto`), on Spark, and on a cluster: every table must have the same content.
 
-    python -m benchmarks.both_engines [--day 2026-03-01] [--folder /tmp/citylake-engines]
+    python -m benchmarks.both_engines [--day 2026-03-01] [--folder /tmp/citylake-engines] [--who auto spark cluster]
 
-Prints seconds per step of both nights and one line per table that differs. Exit code 1 when any does.
+Prints the seconds of each night and one line per table that differs. Exit code 1 when any does.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from benchmarks.cluster import cluster
 from lakehouse.table import Table
 
 NOW = "2026-03-01T22:00:00+08:00"
@@ -26,8 +27,17 @@ OF_THE_RUN = ("at", "run_id", "tables")
 
 
 def night(home: Path, engine: str, day: str) -> float:
-    """Deliver the sample if need be and run the night of `day`; seconds of the night."""
+    """Deliver the sample and run the night of `day`; seconds of the night. `cluster` is Spark with a master and two workers."""
     env = os.environ | {"CITYLAKE_HOME": str(home), "CITYLAKE_ENGINE": engine, "CITYLAKE_NOW": NOW}
+    if engine == "cluster":
+        work = home.with_name("cluster-work")
+        work.mkdir()
+        with cluster(work) as reached:
+            return _night(env | reached | {"CITYLAKE_ENGINE": "spark"}, day)
+    return _night(env, day)
+
+
+def _night(env: dict[str, str], day: str) -> float:
     citylake = [str(Path(sys.executable).with_name("citylake"))]
     subprocess.run([*citylake, "init"], env=env, check=True, stdout=subprocess.DEVNULL)
     subprocess.run([*citylake, "sample", "deliver"], env=env, check=True, stdout=subprocess.DEVNULL)
@@ -59,20 +69,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--day", default="2026-03-01")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/citylake-engines"))
+    parser.add_argument("--who", nargs="+", choices=["auto", "spark", "cluster"], default=["auto", "spark"])
     asked = parser.parse_args()
     shutil.rmtree(asked.folder, ignore_errors=True)
     sums = {}
-    for engine in ("auto", "spark"):
+    for engine in asked.who:
         seconds = night(asked.folder / engine, engine, asked.day)
         sums[engine] = contents(asked.folder / engine)
         print(
             f"{engine}: {seconds:.0f} s, {sum(rows for rows, _ in sums[engine].values()):,} rows in {len(sums[engine])} tables"
         )
-    differing = [
-        name for name in sorted(sums["auto"] | sums["spark"]) if sums["auto"].get(name) != sums["spark"].get(name)
-    ]
+    differing = sorted(
+        {name for of in sums.values() for name in of if len({other.get(name) for other in sums.values()}) > 1}
+    )
     for name in differing:
-        print(f"{name}: auto {sums['auto'].get(name)}, spark {sums['spark'].get(name)}")
+        print(name, *(f"{engine}: {of.get(name)}" for engine, of in sums.items()))
     print("every table is equal" if not differing else f"{len(differing)} tables differ")
     return bool(differing)
 

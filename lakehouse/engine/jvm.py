@@ -83,7 +83,7 @@ class Jvm:
         archive = Archive.of(scratch)
         wanted = _configuration(settings, scratch, archive) | dict(more)
         conf = SparkConf(loadDefaults=False).setAll(list(wanted.items()))
-        os.environ |= _environment()
+        os.environ |= python_environment()
         log_of(settings.home).parent.mkdir(parents=True, exist_ok=True)
         with log_of(settings.home).open("ab") as said:
             try:
@@ -124,7 +124,7 @@ def _own_interrupt() -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
-def _environment() -> dict[str, str]:
+def python_environment() -> dict[str, str]:
     """What the JVM hands to its Python workers: this Python, not the system's, and where our packages are."""
     root = str(Path(__file__).parents[2])
     path = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
