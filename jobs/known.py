@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from expectations.arrivals import carried
 from lakehouse.contract import Contract
@@ -19,7 +20,7 @@ class Known:
 
     `loaded`: ids of all deliveries in bronze. `refused`: ids and why. `contents`: what was delivered on which day.
     `carried`: of the day, which delivery (id) lies under which name. `said`: the day's last event and reason of a dataset
-    from which nothing came.
+    from which nothing came. `last`: the last earlier day of which something was loaded, and what of it counts (ids).
     """
 
     loaded: set[str] = field(default_factory=set)
@@ -27,25 +28,31 @@ class Known:
     contents: dict[Place, set[tuple[date, str]]] = field(default_factory=lambda: defaultdict(set))
     carried: dict[Place, set[tuple[str, str]]] = field(default_factory=dict)
     said: dict[Place, tuple[str, str]] = field(default_factory=dict)
+    last: dict[Place, tuple[date, frozenset[str]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, ops: Ops, day: date) -> "Known":
         told = ["department", "dataset", "day", "delivery_id", "name", "event", "content_hash", "reason"]
         rows = ops.read("deliveries").select(told).to_pylist()
         known = cls()
-        of_day = defaultdict(list)
+        of_day: dict[tuple[Place, date], list[dict[str, Any]]] = defaultdict(list)
+        loaded_on = defaultdict(set)
         for row in rows:
             place, name = (row["department"], row["dataset"]), row["delivery_id"]
             if row["event"] == "loaded":
                 known.loaded.add(name)
                 known.contents[place].add((row["day"], row["content_hash"]))
+                loaded_on[place].add(row["day"])
             elif row["event"] == "refused" and name:
                 known.refused[name] = row["reason"]
-            if row["day"] == day:
-                of_day[place].append(row)
-                if not name:
-                    known.said[place] = row["event"], row["reason"]
-        known.carried.update({place: carried(rows) for place, rows in of_day.items()})
+            of_day[place, row["day"]].append(row)
+            if row["day"] == day and not name:
+                known.said[place] = row["event"], row["reason"]
+        known.carried.update({place: carried(rows) for (place, on), rows in of_day.items() if on == day})
+        for place, days in loaded_on.items():
+            if earlier := max((on for on in days if on < day), default=None):
+                counting = {delivery for delivery, _ in carried(of_day[place, earlier])}
+                known.last[place] = earlier, frozenset(counting & known.loaded)
         return known
 
     def seen_before(self, contract: Contract, day: date, content_hash: str) -> bool:

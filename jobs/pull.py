@@ -26,7 +26,7 @@ from lakehouse.errors import (
 )
 from lakehouse.layout import require_room
 from lakehouse.runs import Run
-from lakehouse.sources import fetch
+from lakehouse.sources import Asked, fetch
 
 _GROWTH = 1.5
 """What a delivery takes on the lake's disk, in sizes of it: the sample city's came to 1.2 in landing, bronze and silver,
@@ -102,10 +102,10 @@ def _pull(
     into = run.staging / contract.table
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True, mode=0o700)
-    etags = {url: tag for delivery in before.values() for url, tag in delivery.etags.items()}
+    asked = _asked(run, contract, into, before, known)
     sent: list[tuple[str, Delivery]] = []
     try:
-        for received in fetch(contract, run.day, run.settings, into, etags):
+        for received in fetch(asked):
             if not received.unchanged:
                 at = _received_at(run, contract, received.name)
                 sent.append((received.name, land(run.settings, contract, run.day, received, at)))
@@ -118,6 +118,15 @@ def _pull(
     finally:
         shutil.rmtree(into, ignore_errors=True)
     return sent, None
+
+
+def _asked(run: Run, contract: Contract, into: Path, before: Mapping[str, Delivery], known: Known) -> Asked:
+    etags = {url: tag for delivery in before.values() for url, tag in delivery.etags.items()}
+    day, counting = known.last.get((contract.department, contract.dataset), (run.day, frozenset()))
+    last = [delivery for delivery in landed(run.settings, contract, day) if delivery.id in counting]
+    marks = {column: value for delivery in last for column, value in delivery.marks.items()}
+    state = next((delivery.folder / delivery.state for delivery in last if delivery.state), None)
+    return Asked(contract, run.day, run.settings, into, etags, marks, state)
 
 
 def _by_name(sent: Iterable[tuple[str, Delivery]], loaded: Sequence[Delivery]) -> dict[str, set[str]]:

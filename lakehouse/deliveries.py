@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Delivery:
-    """One delivery in landing. `received_at` is when its content was first seen (UTC)."""
+    """One delivery in landing. `received_at` is when its content was first seen (UTC); `etags`, `marks` and `state` (a file
+    beside the bytes) are what the source gave for the next fetch."""
 
     id: str
     department: str
@@ -37,6 +38,8 @@ class Delivery:
     received_at: datetime
     folder: Path
     etags: dict[str, str]
+    marks: dict[str, str] = field(default_factory=dict)
+    state: str | None = None
 
     @property
     def path(self) -> Path:
@@ -65,11 +68,13 @@ def land(settings: Settings, contract: Contract, day: date, received: Received, 
     if not (folder / MANIFEST).exists():
         delivery = Delivery(
             name, contract.department, contract.dataset, day, received.name, received.path.name, received.bytes,
-            received.sha256, received.quoted, received_at, folder, dict(received.etags),
+            received.sha256, received.quoted, received_at, folder, dict(received.etags), dict(received.marks),
+            received.state.name if received.state else None,
         )  # fmt: skip
         arriving = received.path.parent / f"{received.path.name}.delivery"
         arriving.mkdir(mode=0o700)
-        os.replace(received.path, arriving / received.path.name)
+        for path in filter(None, (received.path, received.state)):
+            os.replace(path, arriving / path.name)
         (arriving / MANIFEST).write_text(json.dumps(_plain(delivery), ensure_ascii=False, indent=1), "utf-8")
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.rmtree(folder, ignore_errors=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lakehouse.declared import Identifier, Record
+from lakehouse.declared import Duration, Identifier, Record
 
 
 class Dialect(Record):
@@ -54,6 +54,14 @@ class HttpSource(Record):
     connection: Identifier | None = None
     rate_per_s: float = Field(10, gt=0)
     null: tuple[str, ...] = ()
+
+
+class Since(Record):
+    """Only what is new: rows whose `column` is above the greatest value landed on an earlier day, less `overlap` (a time, or
+    a number where the column counts versions)."""
+
+    column: str = Field(min_length=1)
+    overlap: Duration | Annotated[int, Field(ge=0)] = 0
 
 
 class PostgresSource(Record):

@@ -24,14 +24,19 @@ _LONGEST_NAME = 150
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a source: the delivery of `day`, its bytes into the empty folder `into`; `previous` are the ETags of
-    the last delivery."""
+    """What is asked of a source: the delivery of `day`, its bytes into the empty folder `into`.
+
+    `previous` are the ETags of the day's deliveries so far. `marks` and `state` are those of the last day before that was
+    loaded, so that every run of the day asks for the same: how far the source has been read, and its whole content then.
+    """
 
     contract: Contract
     day: date
     settings: Settings
     into: Path
-    previous: Mapping[str, str]
+    previous: Mapping[str, str] = field(default_factory=dict)
+    marks: Mapping[str, str] = field(default_factory=dict)
+    state: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,9 @@ class Received:
 
     `name` is the name as sent, `path` where it lies now: a file or, for a page set, a folder of pages. `sha256` is over
     all bytes in order. `quoted`: the contract's quote character occurs. `etags` (address to ETag) are `previous` of the
-    next fetch; `unchanged`: the source said that nothing differs from `previous`, so there are no bytes.
+    next fetch; `unchanged`: the source said that nothing differs from `previous`, so there are no bytes. `marks` (column to
+    its greatest value so far) say how far a source with `since` has been read; `state` is a file with the source's whole
+    content where the delivery is what has changed in it.
     """
 
     path: Path
@@ -51,6 +58,8 @@ class Received:
     quoted: bool
     etags: Mapping[str, str] = field(default_factory=dict)
     unchanged: bool = False
+    marks: Mapping[str, str] = field(default_factory=dict)
+    state: Path | None = None
 
 
 def shown(name: str) -> str:

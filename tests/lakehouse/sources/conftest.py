@@ -8,7 +8,7 @@ import pytest
 
 from lakehouse.contract import Contract
 from lakehouse.settings import Settings
-from lakehouse.sources import Received, fetch
+from lakehouse.sources import Asked, Received, fetch
 
 DAY = date(2026, 11, 21)
 
@@ -41,10 +41,15 @@ def fetched(tmp_path: Path) -> Callable[..., list[Received]]:
     """Fetch into a fresh folder: `fetched(type="file", uri="{inbox}/*.csv")`."""
     runs = iter(range(1000))
 
-    def call(previous: dict[str, str] | None = None, **contract: object) -> list[Received]:
+    def call(
+        previous: dict[str, str] | None = None,
+        marks: dict[str, str] | None = None,
+        state: Path | None = None,
+        **contract: object,
+    ) -> list[Received]:
         into = tmp_path / f"into{next(runs)}"
         into.mkdir()
         settings = Settings(home=tmp_path / "home", catalog=tmp_path / "catalog", inbox=tmp_path / "inbox")
-        return list(fetch(contract_of(**contract), DAY, settings, into, previous))
+        return list(fetch(Asked(contract_of(**contract), DAY, settings, into, previous or {}, marks or {}, state)))
 
     return call

@@ -9,7 +9,7 @@ import pytest
 
 from lakehouse.errors import DeliveryUnreadable, EnvironmentFault, LakeError, NotDelivered, SourceRefused
 from lakehouse.settings import Settings
-from lakehouse.sources import Received, fetch, files, received
+from lakehouse.sources import Asked, Received, fetch, files, received
 from tests.lakehouse.sources.conftest import DAY, contract_of
 
 Fetched = Callable[..., list[Received]]
@@ -146,11 +146,11 @@ def test_a_file_that_cannot_be_taken_does_not_stop_the_next(inbox: Path, tmp_pat
 
     came = []
     with pytest.raises(DeliveryUnreadable, match=r"a\.csv: 100 bytes .*c\.csv: 200 bytes"):
-        came.extend(file.name for file in fetch(contract, DAY, settings, into))
+        came.extend(file.name for file in fetch(Asked(contract, DAY, settings, into)))
     assert came == [file.name for file in sorted(into.iterdir())] == ["b.csv", "e.csv"]
     (inbox / "d.csv").symlink_to("/etc/hostname")
     with pytest.raises(SourceRefused, match=r"a\.csv: 100 bytes .*'d\.csv' is a link out of the inbox"):
-        came.extend(file.name for file in fetch(contract, DAY, settings, into))
+        came.extend(file.name for file in fetch(Asked(contract, DAY, settings, into)))
     assert came == ["b.csv", "e.csv"] * 2
 
 
