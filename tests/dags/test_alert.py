@@ -1,13 +1,23 @@
 import json
 import logging
+import socketserver
+import ssl
+from base64 import b64decode
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
+from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk import Connection
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from dags._alert import alert, reason, send
 from lakehouse.errors import SliceRefused
@@ -36,6 +46,60 @@ def chat() -> Iterator[tuple[str, list[Any]]]:
     server.server_close()
 
 
+@pytest.fixture
+def mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[bytes]]]:
+    """A mail server behind TLS, whose certificate this process trusts; its connection, and log-ins and messages it took."""
+    heard: list[bytes] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"220 ready\r\n")
+            while line := self.rfile.readline():
+                word = line[:4].upper()
+                if word == b"EHLO":
+                    self.wfile.write(b"250-here\r\n250 AUTH PLAIN\r\n")
+                elif word == b"AUTH":
+                    heard.append(b64decode(line.split()[2]))
+                    self.wfile.write(b"235 welcome\r\n")
+                elif word == b"DATA":
+                    self.wfile.write(b"354 go on\r\n")
+                    heard.append(b"".join(iter(self.rfile.readline, b".\r\n")))
+                    self.wfile.write(b"250 taken\r\n")
+                else:
+                    self.wfile.write(b"250 fine\r\n")
+
+    certificate = _certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        yield (
+            f"smtps://lake:geheim@127.0.0.1:{port}/?from=lake@example.com&to=duty@example.com&to=boss@example.com",
+            heard,
+        )
+        server.shutdown()
+
+
+def _certificate(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 that vouches for itself, and its key, in one file."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1)
+    )
+    signed = made.add_extension(address, critical=False).sign(key, hashes.SHA256())
+    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, *form) + signed.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
 def failed(error: BaseException) -> dict[str, Any]:
     ti = SimpleNamespace(dag_id="nightly", task_id="department.bring", run_id="scheduled__2026-03-01")
     return {"task_instance": ti, "exception": error}
@@ -50,6 +114,28 @@ def test_a_failure_goes_to_the_log_and_to_the_chat(
     said = "Citylake: nightly.department.bring failed in scheduled__2026-03-01: water.levels: too few rows"
     assert heard == [{"msgtype": "text", "text": {"content": said}}]
     assert said in caplog.text
+
+
+def test_a_failure_goes_by_mail(mail: tuple[str, list[bytes]], monkeypatch: pytest.MonkeyPatch) -> None:
+    address, heard = mail
+    monkeypatch.setenv(VARIABLE, address)
+    alert(failed(SliceRefused("行数太少", where="water.levels")))
+    log_in, sent = heard
+    message = message_from_bytes(sent, policy=policy.default)
+    assert log_in == b"\0lake\0geheim"
+    assert (message["From"], message["To"]) == ("lake@example.com", "duty@example.com, boss@example.com")
+    said = "Citylake: nightly.department.bring failed in scheduled__2026-03-01: water.levels: 行数太少"
+    assert message.get_content().strip() == said
+
+
+def test_a_mail_server_nobody_vouches_for_is_told_nothing(
+    mail: tuple[str, list[bytes]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(VARIABLE, mail[0])
+    monkeypatch.delenv("SSL_CERT_FILE")
+    alert(failed(SliceRefused("too few rows")))
+    assert mail[1] == []
+    assert "alert not sent: SSLCertVerificationError" in caplog.text
 
 
 def test_without_a_connection_only_the_log_is_told(
