@@ -14,7 +14,7 @@ import pytest
 from tenacity import wait_none
 
 from lakehouse.errors import CitylakeError, ContractError, DeliveryUnreadable, SourceRefused, SourceUnavailable
-from lakehouse.sources import Received, http
+from lakehouse.sources import Received, patience
 
 Fetched = Callable[..., list[Received]]
 SECRET = "s3cr3t/t:ken"
@@ -69,7 +69,7 @@ def api() -> Iterator[Api]:
 
 @pytest.fixture
 def fetched(fetched: Fetched, api: Api, monkeypatch: pytest.MonkeyPatch) -> Fetched:
-    monkeypatch.setattr(http, "BACK_OFF", wait_none())
+    monkeypatch.setattr(patience, "BACK_OFF", wait_none())
     return partial(fetched, type="http", uri=api.url, records="data", page={"size": 2}, rate_per_s=1000)
 
 
@@ -109,27 +109,54 @@ def test_what_passes_is_asked_again(fetched: Fetched, api: Api):
     assert len(api.asked) == 6
 
 
-def test_the_source_says_how_long_to_wait(fetched: Fetched, api: Api, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(http, "LONGEST_WAIT_S", 0.3)
-    api.answers = [(429, {"Retry-After": "3600"}, b"")]
+def test_the_source_says_how_long_to_wait(fetched: Fetched, api: Api):
+    api.answers = [(429, {"Retry-After": "0.3"}, b"")]
     fetched()
     assert api.asked[1][2] - api.asked[0][2] >= 0.3
+
+
+def test_a_source_that_wants_a_long_pause_gets_it(fetched: Fetched, api: Api):
+    api.answers = [(503, {"Retry-After": "3600"}, b"")]
+    with pytest.raises(SourceUnavailable, match=r"HTTP 503 .*asked again in 3600 s"):
+        fetched()
+    assert len(api.asked) == 1
 
 
 def test_a_source_that_stays_down_is_unavailable(fetched: Fetched, api: Api):
     api.answers = [(502, {}, b"")] * 9
     with pytest.raises(SourceUnavailable, match="HTTP 502 Bad Gateway"):
         fetched()
-    assert len(api.asked) == http.ATTEMPTS
+    assert len(api.asked) == patience.ATTEMPTS
 
 
 @pytest.mark.parametrize(("status", "hint"), [(401, "credentials"), (404, "check 'uri'"), (400, "ask"), (301, "ask")])
 def test_a_no_is_not_asked_again(fetched: Fetched, api: Api, status: int, hint: str):
-    api.answers = [(status, {"Location": "/elsewhere"}, b"")] * 9
+    api.answers = [(status, {}, b"")] * 9
     with pytest.raises(SourceRefused, match=f"HTTP {status}") as caught:
         fetched()
     assert hint in caught.value.hint
     assert len(api.asked) == 1
+
+
+def test_redirects_are_followed_on_the_same_host(fetched: Fetched, api: Api):
+    api.answers = [(302, {"Location": "/v2/rents?page=1&size=2"}, b"")]
+    assert len(bodies(fetched()[0])) == 3
+    assert api.asked[1][0] == "/v2/rents?page=1&size=2"
+
+
+@pytest.mark.parametrize("link", ["http://elsewhere.example/x", "//127.0.0.1:1/x", "ftp://127.0.0.1/x"])
+def test_no_redirect_leads_to_another_host(fetched: Fetched, api: Api, monkeypatch: pytest.MonkeyPatch, link: str):
+    monkeypatch.setenv("CITYLAKE_CONN_RENTS", "http://:s3cr3t@127.0.0.1")
+    api.answers = [(307, {"Location": link}, b"")]
+    with pytest.raises(SourceRefused, match="a redirect leads to another host"):
+        fetched(connection="rents")
+    assert len(api.asked) == 1
+
+
+def test_redirects_come_to_an_end(fetched: Fetched, api: Api):
+    api.answers = [(302, {"Location": "/v1/rents"}, b"")] * 9
+    with pytest.raises(SourceRefused, match="more than 5 redirects"):
+        fetched()
 
 
 def test_a_closed_port_is_unavailable(fetched: Fetched):
