@@ -19,7 +19,7 @@ from expectations.catalog import Department, Standard, standards_of
 from expectations.checks import REGISTRY, Check
 from expectations.rules import parameters_of
 from expectations.suite.vocabulary import words
-from lakehouse.contract import ROLES, Arrival, Column, Contract, DriftModes, Expectations, Limits, Point
+from lakehouse.contract import ROLES, Arrival, Column, Contract, DriftModes, Expectations, Limits, Operations, Point
 from lakehouse.declared import Record
 from lakehouse.instants import translated
 from lakehouse.source import FileSource, HttpSource, Paging, PostgresSource
@@ -32,6 +32,7 @@ _SECTIONS: tuple[tuple[str, str, type[Record]], ...] = (
     ("`source`: HTTP", "", HttpSource),
     ("`source.page`", "", Paging),
     ("`source`: PostgreSQL", "", PostgresSource),
+    ("`cdc`", "", Operations),
     ("`arrives`", "", Arrival),
     ("`drift`", "", DriftModes),
     ("A column", "One entry of `columns`. Every rule given here is a check with the id `<column>.<check>`.", Column),

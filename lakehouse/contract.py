@@ -188,6 +188,28 @@ class Expectations(Record):
     warn: tuple[Expectation, ...] = ()
 
 
+class Operations(Record):
+    """How changes say what was done: the column `op` as sent, and its words, in any case, for each operation."""
+
+    op: str = "_op"
+    insert: tuple[str, ...] = ("i", "c", "r", "insert")
+    update: tuple[str, ...] = ("u", "update")
+    delete: tuple[str, ...] = ("d", "delete")
+
+    @property
+    def words(self) -> dict[str, tuple[str, ...]]:
+        """The operations as the lake writes them, `I`, `U` and `D`, each with its words in lower case."""
+        sent = {"I": self.insert, "U": self.update, "D": self.delete}
+        return {operation: tuple(word.lower() for word in words) for operation, words in sent.items()}
+
+    @model_validator(mode="after")
+    def _said_once(self) -> Self:
+        every = [word for words in self.words.values() for word in words]
+        if twice := sorted({word for word in every if every.count(word) > 1}):
+            raise ValueError(f"'{twice[0]}' stands for two operations")
+        return self
+
+
 class Contract(Record):
     """One dataset of one department."""
 
@@ -199,8 +221,9 @@ class Contract(Record):
     sharing: Literal["unconditional", "conditional", "withheld"]
     basis: str | None = None
     source: Source
-    load: Literal["snapshot", "append", "upsert"]
+    load: Literal["snapshot", "append", "upsert", "cdc"]
     order: Identifier | None = None
+    cdc: Operations | None = None
     arrives: Arrival = Arrival()
     drift: DriftModes = DriftModes()
     key: tuple[Identifier, ...] = ()
@@ -229,16 +252,53 @@ class Contract(Record):
         """16 hexadecimal digits that change when anything declared changes but `engine` and `keep`, which no row depends on."""
         return hashlib.sha256(self.model_dump_json(by_alias=True, exclude={"engine", "keep"}).encode()).hexdigest()[:16]
 
+    @property
+    def operations(self) -> Operations | None:
+        """How its changes say what was done; None where deliveries aren't changes."""
+        return (self.cdc or Operations()) if self.load == "cdc" else None
+
+    @property
+    def rank(self) -> tuple[str, ...]:
+        """The columns of silver that say which of two rows of a key is newer, the weightiest first.
+
+        Empty where silver isn't the newest row of every key. Of changes with equal `order` the later row of the later
+        delivery is newer; an upserted row stays until its `order` is surpassed.
+        """
+        if self.order is None:
+            return ()
+        arrival = ("_day", "_received_at", "_source_file", "_source_row") if self.load == "cdc" else ()
+        return (self.order, *arrival)
+
+    @property
+    def placing(self) -> tuple[str, ...]:
+        """The columns without which a row can't be placed: the key and, of changes, their order."""
+        return tuple(dict.fromkeys((*self.key, *([self.order] if self.order and self.load == "cdc" else []))))
+
     def sent_name(self, column: str) -> str:
         """The name under which the department sends `column`."""
         return self.columns[column].from_ or column
+
+    def sent_before(self, column: str) -> str | None:
+        """Where a change that sends nothing as `after.<name>` has the value of a `key` column: `before.<name>`.
+
+        None for what isn't sent so. Debezium and GoldenGate write deletes like this.
+        """
+        image, _, name = self.sent_name(column).partition(".")
+        return f"before.{name}" if self.load == "cdc" and column in self.key and image == "after" and name else None
+
+    @property
+    def sent_names(self) -> list[str]:
+        """Every name the department sends that is read, in the contract's order."""
+        before = (self.sent_before(column) for column in self.key)
+        op = [self.operations.op] if self.operations else []
+        return [*map(self.sent_name, self.columns), *filter(None, before), *op]
 
     def rejects(self, column: str) -> bool:
         """Whether a row is quarantined when `column` breaks `required` or its type."""
         declared = self.columns[column]
         if declared.level:
             return declared.level == "error"
-        return declared.required or column in self.key
+        return declared.required or column in self.placing
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
@@ -259,10 +319,15 @@ class Contract(Record):
         mistakes = []
         if self.sharing != "unconditional" and not self.basis:
             mistakes.append(f"basis: sharing '{self.sharing}' needs the rule it rests on")
-        if self.load == "upsert" and not (self.order and self.key):
-            mistakes.append("load: upsert needs 'key' and 'order' (an older row never replaces a newer)")
-        if self.order and self.load != "upsert":
-            mistakes.append("order: only load 'upsert' compares versions of a row")
+        if self.load in ("upsert", "cdc") and not (self.order and self.key):
+            mistakes.append(f"load: {self.load} needs 'key' and 'order' (an older row never replaces a newer)")
+        if self.order and self.load not in ("upsert", "cdc"):
+            mistakes.append("order: only load 'upsert' and 'cdc' compare versions of a row")
+        if self.cdc and self.load != "cdc":
+            mistakes.append("cdc: only load 'cdc' has operations")
+        if self.rank:
+            lenient = [name for name in self.placing if name in self.columns and self.columns[name].level == "warn"]
+            mistakes += [f"columns.{name}.level: a row without its place can't be merged" for name in lenient]
         for role, slots in self.describes.items():
             known = ROLES.get(role)
             if known is None:
@@ -275,5 +340,7 @@ class Contract(Record):
         mistakes += [
             f"columns: '{name}' is sent to two columns" for name in sorted({n for n in sent if sent.count(n) > 1})
         ]
-        mistakes += [f"ignore: '{name}' is also a column" for name in self.ignore if name in sent]
+        if self.operations and self.operations.op in sent:
+            mistakes.append(f"cdc.op: '{self.operations.op}' is also a column; silver has it as `_op`")
+        mistakes += [f"ignore: '{name}' is also a column" for name in self.ignore if name in self.sent_names]
         return mistakes

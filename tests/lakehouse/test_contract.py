@@ -19,6 +19,7 @@ CONTENT: dict[str, Any] = {
     "load": "append",
     "columns": {"id": {"type": "string"}, "n": {"type": "integer"}, "at": {"type": "timestamp"}},
 }
+CHANGES: dict[str, Any] = {"load": "cdc", "key": ["id"], "order": "at"}
 
 
 def contract(**declared: Any) -> Contract:
@@ -33,13 +34,19 @@ def contract(**declared: Any) -> Contract:
         ({"columns": {}}, "at least 1 item"),
         ({"columns": {"1st": {"type": "string"}}}, "string should match pattern"),
         ({"columns": {"id": {"type": "text"}}}, "input should be 'string', 'integer'"),
-        ({"load": "cdc"}, "input should be 'snapshot', 'append' or 'upsert'"),
+        ({"load": "changes"}, "input should be 'snapshot', 'append', 'upsert' or 'cdc'"),
         ({"key": ["nobody"]}, "key: no column 'nobody'"),
         ({"point": {"x": "lon", "y": "lat"}}, "point: no column 'lon'; point: no column 'lat'"),
         ({"sharing": "conditional"}, "basis: sharing 'conditional' needs the rule it rests on"),
         ({"load": "upsert"}, "load: upsert needs 'key' and 'order'"),
         ({"load": "upsert", "key": ["id"]}, "load: upsert needs 'key' and 'order'"),
-        ({"order": "at"}, "order: only load 'upsert' compares versions"),
+        ({"load": "cdc", "key": ["id"]}, "load: cdc needs 'key' and 'order'"),
+        ({"order": "at"}, "order: only load 'upsert' and 'cdc' compare versions"),
+        ({"cdc": {}}, "cdc: only load 'cdc' has operations"),
+        (CHANGES | {"cdc": {"op": "n"}}, "cdc.op: 'n' is also a column"),
+        (CHANGES | {"cdc": {"op": "x"}, "ignore": ["x"]}, "ignore: 'x' is also a column"),
+        (CHANGES | {"cdc": {"insert": ["D"]}}, "'d' stands for two operations"),
+        (CHANGES | {"columns": CONTENT["columns"] | {"at": {"type": "timestamp", "level": "warn"}}}, "columns.at.level"),
         ({"describes": {"ship": {"name": "id"}}}, "describes: no role 'ship' (known: firm, fix, person, place, vehicle)"),
         ({"describes": {"firm": {"colour": "id"}}}, "describes.firm: no slot 'colour'"),
         ({"describes": {"firm": {"name": "nobody"}}}, "describes.firm: no column 'nobody'"),
