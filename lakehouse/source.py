@@ -7,17 +7,23 @@ from pydantic import Field
 
 from lakehouse.declared import Duration, Identifier, Record
 
+Format = Literal[
+    "csv", "xlsx", "ods", "html", "json", "jsonl", "xml", "parquet", "geojson", "shapefile", "geopackage", "kml", "dbf"
+]  # fmt: skip
+
 
 class Dialect(Record):
     """How a file is written. What is left out is taken from the file name and RFC 4180."""
 
-    format: Literal["csv", "xlsx", "jsonl", "parquet"] | None = None
+    format: Format | None = None
     encoding: str = "utf-8"
     delimiter: str | None = Field(None, min_length=1, max_length=1)
     quote: str = Field('"', min_length=1, max_length=1)
-    header: bool = True
+    header: bool | Annotated[int, Field(ge=1, le=9)] = True
     skip: int = Field(0, ge=0)
-    sheet: str | None = None
+    sheet: str | Annotated[int, Field(ge=1)] | None = None
+    records: str = ""
+    members: str | None = None
     null: tuple[str, ...] = ()
 
     def delimiter_of(self, name: str) -> str:

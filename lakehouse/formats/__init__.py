@@ -1,11 +1,11 @@
 """Reading delivered files: any format in, batches of text out, nothing lost and nothing guessed."""
 
 from codecs import BOM_UTF8
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from lakehouse.contract import Contract
 from lakehouse.errors import DeliveryUnreadable
-from lakehouse.formats import csv, jsonl, pages, parquet, xlsx
+from lakehouse.formats import archive, csv, json, jsonl, pages, parquet, xlsx, xml
 from lakehouse.formats.reading import Reading, Unparsable, Unparsables
 from lakehouse.source import FileSource, HttpSource, PostgresSource
 
@@ -15,6 +15,8 @@ _BY_SUFFIX = {
     **dict.fromkeys((".csv", ".tsv", ".psv", ".txt"), "csv"),
     **dict.fromkeys((".xlsx", ".xlsm", ".xls"), "xlsx"),
     **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
+    ".json": "json",
+    ".xml": "xml",
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
 }
 _NO_TEXT = {
@@ -46,13 +48,22 @@ def read(path: Path, contract: Contract, *, quoted: bool = True) -> Reading:
 
 
 def _read_file(path: Path, contract: Contract, source: FileSource, quoted: bool) -> Reading:
-    match source.format or _BY_SUFFIX.get(PurePath(path).suffix.lower()):
+    kind = source.format or _BY_SUFFIX.get(path.suffix.lower())
+    if archive.is_archive(path.name):
+        archive.require_whole(path, contract.limits, source, f"{contract.name} {path.name}")
+        kind = "shapefile"
+    match kind:
         case "csv":
             _refuse_foreign(path, contract)
             return csv.read(path, contract, source, quoted=quoted)
         case "jsonl":
             _refuse_foreign(path, contract)
             return jsonl.read(path, contract, source)
+        case "json":
+            _refuse_foreign(path, contract)
+            return json.read(path, contract, source)
+        case "xml":
+            return xml.read(path, contract, source)
         case "xlsx":
             return xlsx.read(path, contract, source)
         case "parquet":

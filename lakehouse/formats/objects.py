@@ -22,55 +22,84 @@ class NotAnObject(ValueError):
     """Text that isn't one whole JSON object; the message says why."""
 
 
-def fields(text: Text) -> dict[str, str | None]:
-    """The object's values as text, JSON null as None. Raises NotAnObject."""
+def fields(text: Text, opened: frozenset[str] = frozenset()) -> dict[str, str | None]:
+    """The object's values as text, JSON null as None; an object inside called as one of `opened` is `name.field`, each of
+    its fields. Raises NotAnObject."""
     try:
-        values = _VALUES.decode(text)
-        for name, value in values.items():
-            kind = type(value)
-            if value is None or kind is str:
-                continue
-            values[name] = _SIMPLE[kind](value) if kind in _SIMPLE else _nested(text, name)
+        return _fields(text, "", opened)
     except _REASONS as error:
         raise NotAnObject(f"not a JSON object: {error}") from error
-    return values
 
 
-def _nested(text: Text, name: str) -> str:
-    return msgspec.json.format(_RAW.decode(text)[name], indent=-1).decode()
+def _fields(text: Text, prefix: str, opened: frozenset[str]) -> dict[str, str | None]:
+    values = _VALUES.decode(text)
+    inner: dict[str, str | None] = {}
+    for name, value in values.items():
+        kind = type(value)
+        if value is None or kind is str:
+            continue
+        if kind in _SIMPLE:
+            values[name] = _SIMPLE[kind](value)
+            continue
+        nested = _RAW.decode(text)[name]
+        if kind is dict and prefix + name in opened:
+            inner |= _fields(nested, f"{prefix}{name}.", opened)
+        else:
+            values[name] = msgspec.json.format(nested, indent=-1).decode()
+    if not opened:
+        return values
+    plain = {
+        prefix + name: value for name, value in values.items() if prefix + name not in opened or type(value) is str
+    }
+    if twice := plain.keys() & inner.keys():
+        raise NotAnObject(f"it has two values called '{min(twice)}'")
+    return plain | inner
 
 
 def reading(found: Callable[[], Iterable[tuple[int, Text]]], contract: Contract, where: str) -> Reading:
     """The numbered objects as a reading; `found` is called twice, for the names and for the values.
 
-    A field an object doesn't have is null, text that isn't an object is unparsable.
+    A field an object doesn't have is null, text that isn't an object is unparsable. Where a column is declared `from:
+    outer.field`, every field of the object `outer` is a column so called. No records at all have the declared columns.
     """
-    result = Reading(_names((text for _, text in found()), contract, where), where, contract.limits)
-    result.batches = batched(result, _rows(result, found()))
+    opened = _opened(contract)
+    result = Reading(_names((text for _, text in found()), opened, contract, where), where, contract.limits)
+    result.batches = batched(result, _rows(result, found(), opened))
     return result
 
 
-def _names(texts: Iterable[Text], contract: Contract, where: str) -> list[str]:
+def _opened(contract: Contract) -> frozenset[str]:
+    """The objects inside of which fields are declared: `a` and `a.b` of `a.b.c`."""
+    paths = [name.split(".") for name in declared(contract)]
+    return frozenset(".".join(path[:length]) for path in paths for length in range(1, len(path)))
+
+
+def _names(texts: Iterable[Text], opened: frozenset[str], contract: Contract, where: str) -> list[str]:
     """All fields: declared ones in the contract's order, then the others as first seen."""
     seen: dict[str, None] = {}
     last: tuple[str, ...] = ()
+    text = None
     for text in texts:
         try:
-            names = tuple(_VALUES.decode(text))
+            names = tuple(_fields(text, "", opened) if opened else _VALUES.decode(text))
         except _REASONS:
             continue  # rejected when its values are read
-        if names != last:
+        if names != last and not seen.keys() >= set(names):
             seen.update(dict.fromkeys(names))
             checked(list(seen), contract, where)
-            last = names
+        last = names
+    if text is None:
+        return declared(contract)
     expected = [name for name in declared(contract) if name in seen]
     return [*expected, *(name for name in seen if name not in expected)]
 
 
-def _rows(result: Reading, found: Iterable[tuple[int, Text]]) -> Iterator[tuple[int, tuple[str | None, ...] | None]]:
+def _rows(
+    result: Reading, found: Iterable[tuple[int, Text]], opened: frozenset[str]
+) -> Iterator[tuple[int, tuple[str | None, ...] | None]]:
     for row, text in found:
         try:
-            values = fields(text)
+            values = fields(text, opened)
         except NotAnObject as error:
             result.reject(row, str(error), encoding.readable(bytes(text).rstrip()))
             yield row, None
