@@ -189,9 +189,10 @@ def _wall_clock(raw: ir.StringValue, form: str) -> ir.TimestampValue:
             return _epoch(_where(raw, r"-\d{1,10}|\d{1,11}", raw.try_cast("int64")) * 1000)
         case "epoch_ms":
             return _epoch(_where(raw, r"-\d{1,13}|\d{1,14}", raw.try_cast("int64")))
-        case "excel":
+        case "excel" | "excel_1904":
             days = _where(raw, r"\d{1,6}(\.\d+)?", raw.try_cast("float64"))
-            return _epoch(((days - 25_569) * 86_400_000).round().cast("int64"))  # 1970-01-01 is day 25,569
+            of_1970 = 25_569 if form == "excel" else 24_107
+            return _epoch(((days - of_1970) * 86_400_000).round().cast("int64"))
         case _:
             expression, strptime = translated(form)
             iso = strptime.replace("T", " ") in (

@@ -327,6 +327,7 @@ def test_formats_read_what_they_write_and_nothing_else(form: str, place: Path) -
         ("epoch_ms", "999999999999999", None),
         ("excel", "46082", "2026-02-28 16:00"),
         ("excel", "46082.5", "2026-03-01 04:00"),
+        ("excel_1904", "44620.5", "2026-03-01 04:00"),
         ("excel", "-1", None),
         ("excel", "4608e1", None),
     ],
@@ -343,6 +344,7 @@ def test_formats_by_example(form: str, text: str, expected: str | None, place: P
         ("epoch_ms", "520095600000", date(1986, 6, 26)),  # midnight of a summer with daylight saving time: 15:00 UTC
         ("excel", "46082", date(2026, 3, 1)),
         ("excel", "46082.99", date(2026, 3, 1)),
+        ("excel_1904", "44620", date(2026, 3, 1)),
         ("yyyy-MM", "2026-03", date(2026, 3, 1)),
         ("yyyy-MM-dd", "2026-02-30", None),
     ],
