@@ -1,4 +1,5 @@
-"""A patient HTTP client: keeps a pace, asks again what may pass, stays on one host, and ends in time."""
+"""Patience with a source: what may pass is asked again, for so long; and an HTTP client that has it, keeps a pace and stays on
+one host."""
 
 import logging
 import socket
@@ -38,17 +39,60 @@ for _name in ("httpx", "httpcore"):
 T = TypeVar("T")
 
 
-class _Busy(SourceUnavailable):
+class Busy(SourceUnavailable):
     """The source asked us to come back in `wait_s` seconds."""
 
     wait_s = 0.0
 
 
-class Client:
-    """One source for the length of one fetch: `home` is its address, `where` how errors call it.
+class Refusal(SourceRefused):
+    """The source said no, with an HTTP status `code`."""
 
-    What a source is asked takes `limits.seconds` in all, pauses included, and goes to the host of `home` alone.
-    """
+    code = 0
+
+
+class Patience:
+    """What one source is asked in one fetch takes `limits.seconds` in all, pauses included; `where` is how errors call it."""
+
+    def __init__(self, limits: Limits, where: str) -> None:
+        self.limits, self.where = limits, where
+        self._deadline = time.monotonic() + limits.seconds
+        self._retrying = Retrying(stop=self._stops, wait=_wait, retry=retry_if_exception(self._may_pass), reraise=True)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left, none below 0."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def patiently(self, ask: Callable[[], T]) -> T:
+        """What `ask` gives, asked again while it raises SourceUnavailable: some times, as long as there is time."""
+        return self._retrying(ask)
+
+    def check_time(self) -> None:
+        """Raises SourceUnavailable when the fetch takes longer than the limit."""
+        if not self.left_s:
+            raise SourceUnavailable(
+                f"it takes longer than {self.limits.seconds} s",
+                where=self.where,
+                hint="ask the department, or raise 'limits: {seconds: ...}' in the contract",
+            )
+
+    def unavailable(self, what: str) -> SourceUnavailable:
+        """The error for what may pass, unless time is up."""
+        self.check_time()
+        return SourceUnavailable(what, where=self.where, hint=_AGAIN)
+
+    def _may_pass(self, error: BaseException) -> bool:
+        if isinstance(error, Busy) and error.wait_s > LONGEST_WAIT_S:
+            return False
+        return isinstance(error, SourceUnavailable) and self.left_s > 0
+
+    def _stops(self, state: RetryCallState) -> bool:
+        return stop_after_attempt(ATTEMPTS)(state) or state.upcoming_sleep >= self.left_s
+
+
+class Client(Patience):
+    """One source for the length of one fetch: `home` is its address; nothing is asked of another host."""
 
     def __init__(
         self,
@@ -60,11 +104,9 @@ class Client:
         headers: Mapping[str, str] | None = None,
         rate_per_s: float = 10,
     ) -> None:
-        self.limits, self.where = limits, where
+        super().__init__(limits, where)
         self._home, self._pause = home, 1 / rate_per_s
         self._next_at = time.monotonic()
-        self._deadline = self._next_at + limits.seconds
-        self._retrying = Retrying(stop=self._stops, wait=_wait, retry=retry_if_exception(self._may_pass), reraise=True)
         self._stream: Any = None
         self._timer = Timer(limits.seconds, self._cut)
         self._timer.daemon = True
@@ -79,22 +121,23 @@ class Client:
         self._timer.cancel()
         self._client.close()
 
-    def patiently(self, ask: Callable[[], T]) -> T:
-        """What `ask` gives, asked again while it raises SourceUnavailable: some times, as long as there is time."""
-        return self._retrying(ask)
-
     @contextmanager
     def answer(
-        self, url: str | httpx.URL, headers: Mapping[str, str] | None = None, body: bytes | None = None
+        self,
+        url: str | httpx.URL,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        method: str | None = None,
     ) -> Iterator[httpx.Response]:
-        """The answer to a GET, or with a `body` to a POST: a success, or 304 where `headers` ask for that.
+        """The answer to a GET, with a `body` to a POST, or to another `method`: a success, or 304 where `headers` ask for
+        that.
 
         Redirects are followed on the same host, a log-in that has run out is renewed once. Raises SourceUnavailable for
         what may pass, SourceRefused for a no.
         """
         headers, renewed = dict(headers or {}), False
         for _ in range(_REDIRECTS):
-            with self._one(url, headers, body) as answer:
+            with self._one(url, headers, body, method) as answer:
                 if answer.status_code == httpx.codes.UNAUTHORIZED and not renewed and self._login.renew():
                     renewed = True
                     continue
@@ -136,15 +179,6 @@ class Client:
         pieces = self._in_time(answer)
         return pieces if coding == "identity" else self._unpacked(pieces)
 
-    def check_time(self) -> None:
-        """Raises SourceUnavailable when the fetch takes longer than the limit."""
-        if self._is_over():
-            raise SourceUnavailable(
-                f"it takes longer than {self.limits.seconds} s",
-                where=self.where,
-                hint="ask the department, or raise 'limits: {seconds: ...}' in the contract",
-            )
-
     def _in_time(self, answer: httpx.Response) -> Iterator[bytes]:
         for piece in answer.iter_raw(_PIECE):
             self.check_time()
@@ -161,30 +195,33 @@ class Client:
                     self.check_time()
                     piece = unpack.unused_data or unpack.unconsumed_tail
         except zlib.error as error:
-            raise self._unavailable("the answer is said to be gzip and isn't") from error
+            raise self.unavailable("the answer is said to be gzip and isn't") from error
         if not unpack.eof:
-            raise self._unavailable("the answer broke off")
+            raise self.unavailable("the answer broke off")
 
     @contextmanager
-    def _one(self, url: str | httpx.URL, headers: dict[str, str], body: bytes | None) -> Iterator[httpx.Response]:
+    def _one(
+        self, url: str | httpx.URL, headers: dict[str, str], body: bytes | None, method: str | None
+    ) -> Iterator[httpx.Response]:
         self.check_time()
         time.sleep(max(0.0, self._next_at - time.monotonic()))
         self._next_at = time.monotonic() + self._pause
-        asked = self._client.build_request("GET" if body is None else "POST", url, headers=headers, content=body)
+        method = method or ("GET" if body is None else "POST")
+        asked = self._client.build_request(method, url, headers=headers, content=body)
         asked.extensions = self._extensions()
         try:
             self._login.sign(asked, self._form)
             with closing(self._client.send(asked, stream=True)) as answer:
                 yield answer
         except httpx.ConnectError as error:
-            raise self._unavailable("no connection") from error
+            raise self.unavailable("no connection") from error
         except httpx.TimeoutException as error:
-            raise self._unavailable("no answer in time") from error
+            raise self.unavailable("no answer in time") from error
         except (httpx.TransportError, httpx.DecodingError) as error:
-            raise self._unavailable("the answer broke off") from error
+            raise self.unavailable("the answer broke off") from error
 
     def _extensions(self) -> dict[str, Any]:
-        left = max(0.01, self._deadline - time.monotonic())
+        left = max(0.01, self.left_s)
         timeout = httpx.Timeout(min(_TIMEOUT_S, left), connect=min(_CONNECT_S, left))
         return {"timeout": timeout.as_dict(), "trace": self._note_stream}
 
@@ -216,34 +253,19 @@ class Client:
         code = answer.status_code
         what = f"{prefix}HTTP {code} {httpx.codes.get_reason_phrase(code)}".strip()
         if code in _BUSY or code >= 500:
-            busy = _Busy(what, where=self.where, hint=_AGAIN)
+            busy = Busy(what, where=self.where, hint=_AGAIN)
             busy.wait_s = _asked_wait(answer)
             if busy.wait_s > LONGEST_WAIT_S:
                 busy.hint = f"it wants to be asked again in {busy.wait_s:.0f} s: left to a later run"
             return busy
-        return SourceRefused(
-            what, where=self.where, hint=_HINTS.get(code, "ask the department what the source expects")
-        )
-
-    def _unavailable(self, what: str) -> SourceUnavailable:
-        self.check_time()
-        return SourceUnavailable(what, where=self.where, hint=_AGAIN)
-
-    def _is_over(self) -> bool:
-        return time.monotonic() >= self._deadline
-
-    def _may_pass(self, error: BaseException) -> bool:
-        if isinstance(error, _Busy) and error.wait_s > LONGEST_WAIT_S:
-            return False
-        return isinstance(error, SourceUnavailable) and not self._is_over()
-
-    def _stops(self, state: RetryCallState) -> bool:
-        return stop_after_attempt(ATTEMPTS)(state) or time.monotonic() + state.upcoming_sleep >= self._deadline
+        refusal = Refusal(what, where=self.where, hint=_HINTS.get(code, "ask the department what the source expects"))
+        refusal.code = code
+        return refusal
 
 
 def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    return max(BACK_OFF(state), error.wait_s if isinstance(error, _Busy) else 0.0)
+    return max(BACK_OFF(state), error.wait_s if isinstance(error, Busy) else 0.0)
 
 
 def _asked_wait(answer: httpx.Response) -> float:
