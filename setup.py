@@ -30,6 +30,7 @@ REQUIRES = [
     "adbc-driver-postgresql>=1.9",
     "arrow-odbc>=10.6,<11",
     "defusedxml>=0.7.1",
+    "cryptography>=45",
     "deltalake>=1.6.6,<2",
     "duckdb>=1.5.5,<1.6",
     "fsspec>=2026.9",

@@ -19,7 +19,7 @@ from lakehouse.declared import IDENTIFIER, Identifier, Record
 from lakehouse.document import Document, Place, located, read_document
 from lakehouse.errors import ContractError, UsageError
 from lakehouse.settings import Settings
-from lakehouse.source import FileSource, HttpSource, PostgresSource
+from lakehouse.source import ExchangeSource, FileSource, HttpSource, PostgresSource
 
 
 class Department(Record):
@@ -288,7 +288,12 @@ def _valid(kind: type[Kind], content: Any, document: Document, at: Place, mistak
     return None
 
 
-_SOURCES: dict[str, type[BaseModel]] = {"file": FileSource, "http": HttpSource, "postgres": PostgresSource}
+_SOURCES: dict[str, type[BaseModel]] = {
+    "file": FileSource,
+    "http": HttpSource,
+    "postgres": PostgresSource,
+    "exchange": ExchangeSource,
+}
 
 
 def _explain(kind: type[BaseModel], place: Place, fault: Any) -> str:

@@ -22,7 +22,7 @@ from expectations.suite.vocabulary import words
 from lakehouse.contract import ROLES, Arrival, Column, Contract, DriftModes, Expectations, Limits, Operations, Point
 from lakehouse.declared import Record
 from lakehouse.instants import translated
-from lakehouse.source import FileSource, HttpSource, Paging, PostgresSource
+from lakehouse.source import ExchangeSource, FileSource, HttpSource, Paging, PostgresSource
 
 _HERE = Path(__file__).parent
 
@@ -32,6 +32,7 @@ _SECTIONS: tuple[tuple[str, str, type[Record]], ...] = (
     ("`source`: HTTP", "", HttpSource),
     ("`source.page`", "", Paging),
     ("`source`: PostgreSQL", "", PostgresSource),
+    ("`source`: exchange packages", "", ExchangeSource),
     ("`cdc`", "", Operations),
     ("`arrives`", "", Arrival),
     ("`drift`", "", DriftModes),

@@ -80,4 +80,14 @@ class PostgresSource(Record):
     null: tuple[str, ...] = ()
 
 
-Source = Annotated[FileSource | HttpSource | PostgresSource, Field(discriminator="type")]
+class ExchangeSource(Dialect):
+    """Packages that another party sends (docs/exchange.md): `uri` is the folder they arrive in, `dataset` the sender's name
+    for what they hold."""
+
+    type: Literal["exchange"]
+    uri: str
+    sender: Identifier
+    dataset: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$")
+
+
+Source = Annotated[FileSource | HttpSource | PostgresSource | ExchangeSource, Field(discriminator="type")]

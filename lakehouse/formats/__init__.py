@@ -7,7 +7,7 @@ from lakehouse.contract import Contract
 from lakehouse.errors import DeliveryUnreadable
 from lakehouse.formats import archive, csv, json, jsonl, pages, parquet, xlsx, xml
 from lakehouse.formats.reading import Reading, Unparsable, Unparsables
-from lakehouse.source import FileSource, HttpSource, PostgresSource
+from lakehouse.source import Dialect, HttpSource, PostgresSource
 
 __all__ = ["Reading", "Unparsable", "Unparsables", "read"]
 
@@ -43,11 +43,11 @@ def read(path: Path, contract: Contract, *, quoted: bool = True) -> Reading:
             return pages.read(path, contract, source)
         case PostgresSource():
             return parquet.read(path, contract)
-        case FileSource() as source:
+        case Dialect() as source:
             return _read_file(path, contract, source, quoted)
 
 
-def _read_file(path: Path, contract: Contract, source: FileSource, quoted: bool) -> Reading:
+def _read_file(path: Path, contract: Contract, source: Dialect, quoted: bool) -> Reading:
     kind = source.format or _BY_SUFFIX.get(path.suffix.lower())
     if archive.is_archive(path.name):
         archive.require_whole(path, contract.limits, source, f"{contract.name} {path.name}")

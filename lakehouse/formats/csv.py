@@ -17,7 +17,7 @@ from lakehouse.errors import ContractError, DeliveryUnreadable
 from lakehouse.formats import encoding
 from lakehouse.formats.reading import Reading, Unparsable, declared, header, with_rows
 from lakehouse.formats.records import Block, Shape, blocks
-from lakehouse.source import FileSource
+from lakehouse.source import Dialect
 
 _BLOCK = 4 << 20
 """Bytes a block: two cores reach their full speed, and the handful of blocks in flight stays below 300 MB."""
@@ -95,7 +95,7 @@ class _Parser:
         return with_rows(columns, self.names, pa.array(rows, pa.int64()))
 
 
-def read(path: Path, contract: Contract, source: FileSource, *, quoted: bool) -> Reading:
+def read(path: Path, contract: Contract, source: Dialect, *, quoted: bool) -> Reading:
     """A delimited text file. Empty fields are empty strings; blank lines are skipped but keep their row number.
 
     Raises DeliveryUnreadable when the file is empty or its header, delimiter or encoding isn't the declared one.
@@ -118,7 +118,7 @@ def read(path: Path, contract: Contract, source: FileSource, *, quoted: bool) ->
     return reading
 
 
-def _shape(delimiter: str, source: FileSource, quoted: bool, where: str) -> Shape:
+def _shape(delimiter: str, source: Dialect, quoted: bool, where: str) -> Shape:
     for key, char in (("delimiter", delimiter), ("quote", source.quote)):
         if not char.isascii() or char in "\r\n":
             raise ContractError(f"{key} {char!r} is not an ASCII character", where=where, hint=f"change source.{key}")
@@ -153,7 +153,7 @@ def _cells(block: Block, at: int, shape: Shape, where: str) -> list[str]:
         ) from error
 
 
-def _refuse_foreign_encoding(path: Path, codec: str, source: FileSource, where: str) -> None:
+def _refuse_foreign_encoding(path: Path, codec: str, source: Dialect, where: str) -> None:
     """Before anything is read: another encoding would give wrong text without a single wrong byte."""
     likely = _likely(path)
     if encoding.contradicts(likely, codec):

@@ -3,12 +3,17 @@
 from collections.abc import Iterator
 from importlib import import_module
 
-from lakehouse.source import FileSource, HttpSource, PostgresSource, Source
+from lakehouse.source import ExchangeSource, FileSource, HttpSource, PostgresSource, Source
 from lakehouse.sources.received import Asked, Received
 
 __all__ = ["Asked", "Received", "fetch"]
 
-_MODULES: dict[type[Source], str] = {FileSource: "files", HttpSource: "http", PostgresSource: "postgres"}
+_MODULES: dict[type[Source], str] = {
+    FileSource: "files",
+    HttpSource: "http",
+    PostgresSource: "postgres",
+    ExchangeSource: "exchange",
+}
 
 
 def fetch(asked: Asked) -> Iterator[Received]:

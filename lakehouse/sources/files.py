@@ -106,10 +106,11 @@ def _drop(contract: Contract, source: FileSource, day: date, settings: Settings)
 def _listed(drop: _Drop) -> list[str]:
     with _refusals(drop.where):
         found = drop.system.glob(drop.pattern, detail=True)
-    return sorted(path for path, info in found.items() if info["type"] != "directory" and _is_meant(path))
+    return sorted(path for path, info in found.items() if info["type"] != "directory" and is_meant(path))
 
 
-def _is_meant(path: str) -> bool:
+def is_meant(path: str) -> bool:
+    """Whether a file is what somebody sends: not hidden, not a program's own, not still being uploaded."""
     name = PurePosixPath(path).name
     return not name.startswith((".", "~$")) and not name.lower().endswith(_UNFINISHED)
 

@@ -1,0 +1,1 @@
+"""Packages of data between cities, provinces and the state: signed, chained and receipted. docs/exchange.md is the format."""

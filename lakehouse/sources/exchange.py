@@ -1,0 +1,195 @@
+"""Exchange packages of another party: verified before anything lands, receipted, each loaded once."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import fsspec
+import structlog
+
+from lakehouse.errors import DeliveryUnreadable, EnvironmentFault, NotDelivered, SourceUnavailable
+from lakehouse.exchange import keys
+from lakehouse.exchange.package import Package, reading
+from lakehouse.exchange.receipts import Chain, count_loaded
+from lakehouse.exchange.signed import Manifest, Signed, kept
+from lakehouse.settings import Settings, clock
+from lakehouse.source import ExchangeSource
+from lakehouse.sources.files import is_meant
+from lakehouse.sources.received import Asked, Received
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The packages of one dataset that one party sends us, and what we know of them."""
+
+    settings: Settings
+    source: ExchangeSource
+    us: str
+    by: Sequence[keys.PublicKey]
+
+    @classmethod
+    def of(cls, settings: Settings, source: ExchangeSource) -> "Stream":
+        """Raises ContractError for a broken register, UsageError for a sender that isn't in it."""
+        known = keys.register(settings)
+        return cls(settings, source, known.name, known.keys(source.sender))
+
+    @property
+    def folder(self) -> Path:
+        """Where the manifests of accepted packages are kept."""
+        return keys.home(self.settings) / "received" / self.source.sender / self.source.dataset
+
+    def accepted(self) -> dict[int, Signed[Manifest]]:
+        """Sequence number -> the accepted package's manifest, in order."""
+        return kept(Manifest, self.folder)
+
+    def chain(self) -> Chain:
+        return Chain(self.settings, self.source.sender, self.us, self.source.dataset)
+
+
+def gaps(accepted: dict[int, Signed[Manifest]]) -> list[int]:
+    """The sequence numbers below the last that haven't come."""
+    return [number for number in range(1, max(accepted, default=0)) if number not in accepted]
+
+
+def fetch(asked: Asked, source: ExchangeSource) -> Iterator[Received]:
+    """The files of the newest package that covers the day. Every package there is judged, whatever its day.
+
+    Raises NotDelivered when no package covers the day, DeliveryUnreadable after the last file when packages were refused
+    that weren't before, SourceUnavailable when the folder can't be read.
+    """
+    stream = Stream.of(asked.settings, source)
+    system, paths = _packages(asked, source)
+    with keys.alone(asked.settings):
+        chain = stream.chain()
+        count_loaded(asked.settings, asked.contract, stream.accepted(), chain, clock())
+        judge = _Judge(asked, stream, system, chain)
+        for path in paths:
+            judge.look(path)
+    of_day = [number for number, signed in judge.accepted.items() if signed.record.day == asked.day]
+    lying = judge.lying.get(max(of_day, default=0), [])
+    yield from lying
+    if judge.refused:
+        raise DeliveryUnreadable("; ".join(judge.refused), where=f"{asked.contract.name} {source.uri}")
+    if not lying:
+        missing = ", ".join(map(str, gaps(judge.accepted)))
+        raise NotDelivered(
+            f"no package of {source.sender} covers {asked.day}" + (f" (missing: {missing})" if missing else ""),
+            where=f"{asked.contract.name} {source.uri}",
+            hint="`citylake exchange status` shows what has come; `citylake exchange request` asks for what is missing",
+        )
+
+
+def _packages(asked: Asked, source: ExchangeSource) -> tuple[fsspec.AbstractFileSystem, list[str]]:
+    where = f"{asked.contract.name} {source.uri}"
+    try:
+        system, folder = fsspec.url_to_fs(source.uri.replace("{inbox}", str(asked.settings.inbox)))
+        names = system.ls(folder, detail=False) if system.isdir(folder) else []
+    except (ImportError, ValueError) as error:
+        raise EnvironmentFault(
+            f"the file system can't be opened: {error}", where=where, hint="install its driver"
+        ) from error
+    except OSError as error:
+        raise SourceUnavailable(f"it can't be listed: {error.strerror}", where=where, hint="try again later") from error
+    start = f"{source.sender}.{source.dataset}."
+    return system, sorted(n for n in names if PurePosixPath(n).name.startswith(start) and is_meant(n))
+
+
+class _Judge:
+    """Looks at packages one after the other and remembers those it accepts; writes a receipt whenever it learns something."""
+
+    def __init__(self, asked: Asked, stream: Stream, system: fsspec.AbstractFileSystem, chain: Chain) -> None:
+        self.asked, self.stream, self.system, self.chain = asked, stream, system, chain
+        self.accepted = stream.accepted()
+        self.lying: dict[int, list[Received]] = {}
+        self.refused: list[str] = []
+
+    def look(self, path: str) -> None:
+        """Judges the package at `path`. One that is refused is looked at again next time; its receipt is written once."""
+        name = PurePosixPath(path).name
+        signed: Signed[Manifest] | None = None
+        try:
+            with reading(self.system, path, name) as package:
+                signed = package.manifest(self.stream.by)
+                self._check(signed)
+                self._take(package, signed, name)
+        except DeliveryUnreadable as fault:
+            self._refuse(name, signed, fault)
+
+    def _check(self, signed: Signed[Manifest]) -> None:
+        """Raises DeliveryUnreadable unless the package is meant for us and fits between those we have."""
+        ours, source = signed.record, self.stream.source
+        if (ours.sender, ours.receiver, ours.dataset) != (source.sender, self.stream.us, source.dataset):
+            raise _misfit(f"it is of {ours.sender} to {ours.receiver}, {ours.dataset}")
+        known = self.accepted.get(ours.sequence)
+        if known and known.sha256 != signed.sha256:
+            raise _misfit(f"forked: another package {ours.sequence} was accepted before")
+        before, after = (self.accepted.get(ours.sequence + step) for step in (-1, 1))
+        if before and ours.previous != before.sha256:
+            raise _misfit(f"forked: it doesn't follow the package {ours.sequence - 1} that was accepted")
+        if after and after.record.previous != signed.sha256:
+            raise _misfit(f"forked: the accepted package {ours.sequence + 1} follows another one")
+        earlier = max((number for number in self.accepted if number < ours.sequence), default=None)
+        if earlier and self._key(signed) < self._key(self.accepted[earlier]):
+            raise _misfit(f"signed with an older key than package {earlier}")
+
+    def _key(self, signed: Signed[Manifest]) -> int:
+        place = keys.signer(signed.data, signed.signature, self.stream.by)
+        return -1 if place is None else place  # the key of an accepted package may have left the register since
+
+    def _take(self, package: Package, signed: Signed[Manifest], name: str) -> None:
+        """Verifies the data unless that was done before and the day isn't asked for; then keeps the manifest."""
+        sequence, ours = signed.record.sequence, signed.record.day == self.asked.day
+        if sequence in self.accepted and (sequence in self.lying or self._repeats(signed, name)):
+            raise _misfit(f"repeated: package {sequence} is here under another name")
+        if sequence in self.accepted and not ours:
+            return
+        into = self.asked.into / str(sequence)
+        shutil.rmtree(into, ignore_errors=True)
+        files = package.extract(signed.record, self.asked.contract, self.stream.source, into)
+        if ours:
+            self.lying[sequence] = files
+        else:
+            shutil.rmtree(into)
+        self._accept(signed, name)
+
+    def _repeats(self, signed: Signed[Manifest], name: str) -> bool:
+        return not self.chain.says(package=signed.sha256, outcome="accepted", name=name)
+
+    def _accept(self, signed: Signed[Manifest], name: str) -> None:
+        record = signed.record
+        if not self.chain.says(package=signed.sha256, outcome="accepted"):
+            self.chain.add(
+                clock(),
+                name=name,
+                sequence=record.sequence,
+                package=signed.sha256,
+                outcome="accepted",
+                reason=self._place(record),
+            )
+        if record.sequence not in self.accepted:
+            signed.keep(self.stream.folder, f"{record.sequence:08d}")
+            self.accepted[record.sequence] = signed
+
+    def _place(self, record: Manifest) -> str | None:
+        """What is odd about the place in which an accepted package came."""
+        last = max(self.accepted, default=0)
+        if record.sequence < last:
+            return f"out of order: package {last} came before it"
+        if record.sequence > last + 1:
+            return f"gap: packages {last + 1} to {record.sequence - 1} are missing"
+        return None
+
+    def _refuse(self, name: str, signed: Signed[Manifest] | None, fault: DeliveryUnreadable) -> None:
+        facts = {"name": name, "package": signed.sha256 if signed else None, "reason": fault.what}
+        if not self.chain.says(outcome="refused", **facts):
+            _log.warning("package refused", file=name, reason=fault.what)
+            sequence = signed.record.sequence if signed else None
+            self.chain.add(clock(), outcome="refused", sequence=sequence, **facts)
+            self.refused.append(f"{name}: {fault.what}")
+
+
+def _misfit(what: str) -> DeliveryUnreadable:
+    return DeliveryUnreadable(what, hint="ask the sender")
