@@ -115,7 +115,7 @@ def _check(
         folder=file.parent,
         etags={},
     )
-    reading, done, batches = arriving(contract, delivery, now)
+    reading, done, batches = arriving(contract, delivery, file, now)
     bronze = folder / "bronze.parquet"
     with pq.ParquetWriter(bronze, bronze_schema(contract), compression="lz4") as writer:
         for batch in batches:

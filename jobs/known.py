@@ -8,6 +8,7 @@ from typing import Any
 
 from expectations.arrivals import carried
 from lakehouse.contract import Contract
+from lakehouse.deliveries import sent_in
 from lakehouse.ops import Ops
 
 Place = tuple[str, str]
@@ -86,8 +87,8 @@ def replaced(
     """What to say when `sent` (name -> ids of the deliveries) comes where (id, name) lay `before`.
 
     The last content sent under a name counts, if it can be read; the one before is superseded, unless it lies under
-    another name too. Content seen before counts again when it is sent again. `names`: by id, the name a delivery has in
-    landing.
+    another name too; so is what an archive that was sent again no longer holds. Content seen before counts again when it
+    is sent again. `names`: by id, the name a delivery has in landing.
     """
     lying = set(before)
     counting = {delivery for delivery, _ in lying}
@@ -101,3 +102,7 @@ def replaced(
                 yield Word("restored", delivery, name, "sent before, replaced, and sent again")
         for delivery in sorted(there - deliveries) if new else ():
             yield Word("superseded", delivery, name, f"'{name}' was sent again with other content")
+    whole = {sent_in(name) for name, deliveries in sent.items() if deliveries & readable}
+    for delivery, name in sorted(lying):
+        if name not in sent and sent_in(name) in whole:
+            yield Word("superseded", delivery, name, f"'{sent_in(name)}' was sent again without it")

@@ -1,17 +1,18 @@
 """Landing to bronze: every delivery exactly once, as text, with the column names of the contract."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.contract import Contract
-from lakehouse.deliveries import Delivery
+from lakehouse.deliveries import Delivery, Opener
 from lakehouse.errors import CitylakeError, DeliveryUnreadable
 from lakehouse.formats import Reading, read
 from lakehouse.runs import Run
@@ -46,12 +47,17 @@ class Loaded:
     hash_sum: int = 0
 
 
-def load(run: Run, contract: Contract, delivery: Delivery) -> Loaded:
+def load(run: Run, contract: Contract, delivery: Delivery, opener: Opener) -> Loaded:
     """Append the delivery to bronze unless it is there; its unparsable records go to `bronze.unparsable`.
 
     Raises DeliveryUnreadable when it isn't what the contract says (nothing is written then), LakeError when the lake can't.
     """
-    reading, done, batches = arriving(contract, delivery, run.now)
+    with opener.file(delivery) as path:
+        return _load(run, contract, delivery, path)
+
+
+def _load(run: Run, contract: Contract, delivery: Delivery, path: Path) -> Loaded:
+    reading, done, batches = arriving(contract, delivery, path, run.now)
     table = run.table("bronze", contract.table)
     if not table.append_once(bronze_schema(contract), batches, Commit(run.id, transaction=delivery.id)):
         for _ in batches:  # in bronze since an earlier run that was cut off before its books: count again
@@ -70,21 +76,25 @@ def load(run: Run, contract: Contract, delivery: Delivery) -> Loaded:
     return done
 
 
-def arriving(contract: Contract, delivery: Delivery, at: datetime) -> tuple[Reading, Loaded, Iterator[pa.RecordBatch]]:
-    """The delivery on its way to bronze, read `at` an instant. Counts are complete when the batches are exhausted.
+def arriving(
+    contract: Contract, delivery: Delivery, path: Path, at: datetime
+) -> tuple[Reading, Loaded, Iterator[pa.RecordBatch]]:
+    """The delivery, its bytes at `path`, on its way to bronze, read `at` an instant. Counts are complete when the batches are exhausted.
 
     Raises DeliveryUnreadable when it isn't what the contract says, from the batches too.
     """
-    reading = read(delivery.path, contract, quoted=delivery.quoted)
+    reading = read(path, contract, quoted=delivery.quoted)
     done = Loaded(undeclared=_undeclared(reading, contract), missing=_missing(reading, contract))
-    _refuse_drift(contract, delivery, done)
+    _refuse_drift(contract, delivery, reading, done)
     return reading, done, _bronze(contract, delivery, reading, done, at)
 
 
 def bronze_schema(contract: Contract) -> pa.Schema:
     """The columns of the dataset's bronze table: text under contract names, and where each row came from."""
     columns = [(name, pa.string()) for name in contract.columns]
+    said = [("_op", pa.string())] if contract.operations else []
     technical = [
+        *said,
         ("_extra", pa.string()),
         ("_delivery_id", _CODED),
         ("_source_file", _CODED),
@@ -112,7 +122,8 @@ def _bronze(
     for batch in reading.batches:
         count = batch.num_rows
         sent = {name: batch.column(name) for name in reading.names}
-        columns = [sent.get(contract.sent_name(name), pa.nulls(count, pa.string())) for name in contract.columns]
+        columns = [_column(sent, contract, name, count) for name in contract.columns]
+        columns += [sent[contract.operations.op]] if contract.operations else []
         extra = _as_json({name: sent[name] for name in done.undeclared}, count)
         hashes = []
         if _hashes_rows(contract):
@@ -128,6 +139,13 @@ def _bronze(
         )  # fmt: skip
 
 
+def _column(sent: Mapping[str, pa.Array], contract: Contract, name: str, count: int) -> pa.Array:
+    """One column as sent, nulls where it isn't; the key of a change without an image after it stands in the one before."""
+    column = sent.get(contract.sent_name(name), pa.nulls(count, pa.string()))
+    before = sent.get(contract.sent_before(name) or "")
+    return column if before is None else pc.coalesce(column, before)
+
+
 def _constant(text: str, count: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text]))
 
@@ -137,7 +155,7 @@ def _repeat(value: object, kind: pa.DataType, count: int) -> pa.Array:
 
 
 def _undeclared(reading: Reading, contract: Contract) -> list[str]:
-    known = {contract.sent_name(name) for name in contract.columns} | set(contract.ignore)
+    known = {*contract.sent_names, *contract.ignore}
     return [name for name in reading.names if name not in known]
 
 
@@ -145,13 +163,19 @@ def _missing(reading: Reading, contract: Contract) -> list[str]:
     return [contract.sent_name(name) for name in contract.columns if contract.sent_name(name) not in reading.names]
 
 
-def _refuse_drift(contract: Contract, delivery: Delivery, done: Loaded) -> None:
+def _refuse_drift(contract: Contract, delivery: Delivery, reading: Reading, done: Loaded) -> None:
     where = f"{contract.name} {delivery.name}"
     if len(done.missing) == len(contract.columns):
         raise DeliveryUnreadable(
             f"none of the declared columns is there (found: {_shown(done.undeclared, contract)})",
             where=where,
             hint="check 'header', 'delimiter', 'skip' and the column names in the contract",
+        )
+    if contract.operations and contract.operations.op not in reading.names:
+        raise DeliveryUnreadable(
+            f"no column '{contract.operations.op}' says what was done",
+            where=where,
+            hint="name the column with the operation under 'cdc: {op: ...}' in the contract",
         )
     if contract.drift.columns == "freeze" and (done.undeclared or done.missing):
         raise DeliveryUnreadable(

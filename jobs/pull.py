@@ -15,7 +15,7 @@ from jobs.department import DatasetsFailed, Outcome, each_dataset
 from jobs.known import Known, replaced
 from jobs.load import load
 from lakehouse.contract import Contract
-from lakehouse.deliveries import Delivery, in_order, land, landed, landing
+from lakehouse.deliveries import Delivery, Opener, in_order, land, landed, landing, sent_in
 from lakehouse.errors import (
     CitylakeError,
     DeliveryUnreadable,
@@ -59,12 +59,16 @@ def _bring(run: Run, contract: Contract, known: Known) -> Outcome:
     there = before | {delivery.id: delivery for _, delivery in sent}
     now = {delivery.id for _, delivery in sent}
     loaded = _loaded(run, contract, there.values(), known)
+    apart = {sent_in(name) for name, _ in sent} - {name for name, _ in sent}
     new = [
         delivery
         for delivery in in_order(there.values())
-        if delivery.id not in loaded and (delivery.id in now or not known.is_replaced(contract, delivery.id))
+        if delivery.id not in loaded
+        and delivery.name not in apart
+        and (delivery.id in now or not known.is_replaced(contract, delivery.id))
     ]
-    words = {delivery.id: _load(run, contract, delivery, known) for delivery in new}
+    with Opener(run.staging / f"{contract.table}.members", contract) as opener:
+        words = {delivery.id: _load(run, contract, delivery, opener, known) for delivery in new}
     readable = known.loaded | {delivery for delivery, word in words.items() if word == "loaded"}
     lying = known.carried_of(contract) | {(d.id, d.name) for d in new if words[d.id]}
     names = {delivery.id: delivery.name for delivery in there.values()}
@@ -107,7 +111,7 @@ def _pull(
     try:
         for received in fetch(asked):
             if not received.unchanged:
-                at = _received_at(run, contract, received.name)
+                at = _received_at(run, contract, sent_in(received.name))
                 sent.append((received.name, land(run.settings, contract, run.day, received, at)))
     except (NotDelivered, SourceUnavailable, SourceRefused, DeliveryUnreadable) as error:
         event = "refused" if isinstance(error, DeliveryUnreadable) else "missing"
@@ -135,7 +139,8 @@ def _by_name(sent: Iterable[tuple[str, Delivery]], loaded: Sequence[Delivery]) -
     found: dict[str, set[str]] = defaultdict(set)
     for name, delivery in sent:
         found[name].add(delivery.id)
-    left = [delivery for delivery in loaded if delivery.name not in found]
+    came = {sent_in(name) for name in found}
+    left = [delivery for delivery in loaded if sent_in(delivery.name) not in came]
     last = {delivery.name: delivery.received_at for delivery in left}  # in the order they were received
     for delivery in left:
         if delivery.received_at == last[delivery.name]:
@@ -143,11 +148,13 @@ def _by_name(sent: Iterable[tuple[str, Delivery]], loaded: Sequence[Delivery]) -
     return found
 
 
-def _load(run: Run, contract: Contract, delivery: Delivery, known: Known) -> Literal["loaded", "refused"] | None:
+def _load(
+    run: Run, contract: Contract, delivery: Delivery, opener: Opener, known: Known
+) -> Literal["loaded", "refused"] | None:
     """Load one delivery and say what the books learn by it: what was refused is tried again with every run, for the
     contract may have been mended, but said once."""
     try:
-        done = load(run, contract, delivery)
+        done = load(run, contract, delivery, opener)
     except DeliveryUnreadable as error:
         reason = str(error)
         if known.refused.get(delivery.id) == reason:

@@ -1,22 +1,28 @@
 """Landing: the bytes as the department sent them, each delivery in a folder of its own with a manifest.
 
 A delivery is one received object. Its id is made of dataset, day and content, so the same bytes under another name are the
-same delivery, and on another day count as an arrival without a change.
+same delivery, and on another day count as an arrival without a change. Every member of an archive is a delivery: its folder
+holds a hard link to the archive (docs/decisions/archives.md).
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
 
 from lakehouse.contract import Contract
+from lakehouse.errors import DeliveryUnreadable
+from lakehouse.formats import archive
 from lakehouse.settings import Settings
 from lakehouse.sources import Received
+from lakehouse.sources.received import place, writing
 
 MANIFEST = "manifest.json"
 
@@ -24,7 +30,7 @@ MANIFEST = "manifest.json"
 @dataclass(frozen=True)
 class Delivery:
     """One delivery in landing. `received_at` is when its content was first seen (UTC); `etags`, `marks` and `state` (a file
-    beside the bytes) are what the source gave for the next fetch."""
+    beside the bytes) are what the source gave for the next fetch. `member`: which file of the archive at `path` it is."""
 
     id: str
     department: str
@@ -40,10 +46,11 @@ class Delivery:
     etags: dict[str, str]
     marks: dict[str, str] = field(default_factory=dict)
     state: str | None = None
+    member: str | None = None
 
     @property
     def path(self) -> Path:
-        """The bytes: a file, or the folder of a page set."""
+        """The bytes: a file, the folder of a page set, or the archive that holds the member."""
         return self.folder / self.file
 
 
@@ -69,17 +76,30 @@ def land(settings: Settings, contract: Contract, day: date, received: Received, 
         delivery = Delivery(
             name, contract.department, contract.dataset, day, received.name, received.path.name, received.bytes,
             received.sha256, received.quoted, received_at, folder, dict(received.etags), dict(received.marks),
-            received.state.name if received.state else None,
+            received.state.name if received.state else None, received.member,
         )  # fmt: skip
         arriving = received.path.parent / f"{received.path.name}.delivery"
         arriving.mkdir(mode=0o700)
-        for path in filter(None, (received.path, received.state)):
-            os.replace(path, arriving / path.name)
+        if received.member:
+            _link(received.path, arriving / received.path.name)
+        else:
+            for path in filter(None, (received.path, received.state)):
+                os.replace(path, arriving / path.name)
         (arriving / MANIFEST).write_text(json.dumps(_plain(delivery), ensure_ascii=False, indent=1), "utf-8")
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(arriving, folder)
     return _read(folder)
+
+
+def _link(path: Path, target: Path) -> None:
+    """The same bytes under a second name; a copy where the disk knows no links, or no more of them."""
+    try:
+        os.link(path, target)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            raise
+        shutil.copyfile(path, target)
 
 
 def landed(settings: Settings, contract: Contract, day: date) -> list[Delivery]:
@@ -91,6 +111,62 @@ def landed(settings: Settings, contract: Contract, day: date) -> list[Delivery]:
 def in_order(deliveries: Iterable[Delivery]) -> list[Delivery]:
     """In the order they were received, then of their names."""
     return sorted(deliveries, key=lambda d: (d.received_at, d.name, d.id))
+
+
+def sent_in(name: str) -> str:
+    """The object that brought the delivery of this name: the archive of a member, else the delivery itself."""
+    return name.partition("/")[0]
+
+
+class Opener:
+    """Gives the bytes of deliveries as files: as landed, or unpacked into `folder` while somebody reads them.
+
+    An archive stays open for its next member.
+    """
+
+    def __init__(self, folder: Path, contract: Contract) -> None:
+        self._folder, self._contract = folder, contract
+        self._open = ExitStack()
+        self._archive: tuple[int, int] | None = None
+        self._members: dict[str, archive.Member] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @contextmanager
+    def file(self, delivery: Delivery) -> Iterator[Path]:
+        """The delivery's bytes. Raises DeliveryUnreadable when they can't be unpacked, LakeError when the disk is full."""
+        if delivery.member is None:
+            yield delivery.path
+            return
+        where = f"{self._contract.name} {delivery.name}"
+        member = self._look(delivery.path, where)[delivery.member]
+        path = place(PurePosixPath(delivery.member).name, self._folder)
+        packed = delivery.path.stat().st_size
+        try:
+            with writing(path), path.open("xb") as file:
+                file.writelines(archive.chunks(member, packed, self._contract.limits, where))
+            yield path
+        except DeliveryUnreadable as error:  # its reader knows no archive
+            told = error.where.replace(path.name, delivery.name) if delivery.name not in error.where else error.where
+            raise DeliveryUnreadable(error.what, where=told, hint=error.hint) from error
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _look(self, path: Path, where: str) -> dict[str, archive.Member]:
+        found = path.stat()
+        if self._archive != (found.st_dev, found.st_ino):
+            self._open.close()
+            self._archive = None
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            looked = archive.opened(path, self._folder, self._contract.limits, where)
+            self._members = self._open.enter_context(looked)
+            self._archive = found.st_dev, found.st_ino
+        return self._members
 
 
 def _plain(delivery: Delivery) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from importlib import import_module
 
 from lakehouse.source import ExchangeSource, FileSource, HttpSource, PostgresSource, Source
+from lakehouse.sources.members import members
 from lakehouse.sources.received import Asked, Received
 
 __all__ = ["Asked", "Received", "fetch"]
@@ -17,11 +18,12 @@ _MODULES: dict[type[Source], str] = {
 
 
 def fetch(asked: Asked) -> Iterator[Received]:
-    """Copies what is delivered into the empty folder, the bytes as sent.
+    """Copies what is delivered into the empty folder, the bytes as sent; of an archive every member.
 
     Raises NotDelivered, SourceUnavailable, SourceRefused,
     DeliveryUnreadable (above the limits), LakeError (landing can't be written), EnvironmentFault (connection not set).
     """
     # what a driver drags in is loaded only where it is needed
     module = import_module(f"lakehouse.sources.{_MODULES[type(asked.contract.source)]}")
-    yield from module.fetch(asked, asked.contract.source)
+    for received in module.fetch(asked, asked.contract.source):
+        yield from members(received, asked)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -47,7 +48,8 @@ class Received:
     all bytes in order. `quoted`: the contract's quote character occurs. `etags` (address to ETag) are `previous` of the
     next fetch; `unchanged`: the source said that nothing differs from `previous`, so there are no bytes. `marks` (column to
     its greatest value so far) say how far a source with `since` has been read; `state` is a file with the source's whole
-    content where the delivery is what has changed in it.
+    content where the delivery is what has changed in it. `member`: which file of the archive at `path` it is; `bytes`,
+    `sha256` and `quoted` speak of that.
     """
 
     path: Path
@@ -60,11 +62,13 @@ class Received:
     unchanged: bool = False
     marks: Mapping[str, str] = field(default_factory=dict)
     state: Path | None = None
+    member: str | None = None
 
 
 def shown(name: str) -> str:
-    """A file name as text: bytes that aren't UTF-8 are written \\xNN."""
-    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    """A file name as a line of text: bytes that aren't UTF-8 are written \\xNN, line breaks and the like \\n, \\x1b."""
+    text = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return "".join(repr(char)[1:-1] if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in text)
 
 
 def place(name: str, folder: Path) -> Path:
@@ -112,9 +116,13 @@ class Ledger:
     def add(self, path: Path) -> None:
         """Takes in a file that is written already."""
         with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                self._count(chunk)
-                self._digest.update(chunk)
+            self.count(iter(lambda: file.read(CHUNK), b""))
+
+    def count(self, chunks: Iterable[bytes]) -> None:
+        """Takes in bytes that aren't written anywhere."""
+        for chunk in chunks:
+            self._count(chunk)
+            self._digest.update(chunk)
 
     def _count(self, chunk: bytes) -> None:
         self.size += len(chunk)
