@@ -19,10 +19,11 @@ from expectations.catalog import Department, Standard, standards_of
 from expectations.checks import REGISTRY, Check
 from expectations.rules import parameters_of
 from expectations.suite.vocabulary import words
+from lakehouse.api import ApiSince, Next, Ok, Paging, Window
 from lakehouse.contract import ROLES, Arrival, Column, Contract, DriftModes, Expectations, Limits, Operations, Point
 from lakehouse.declared import Record
 from lakehouse.instants import translated
-from lakehouse.source import ExchangeSource, FileSource, HttpSource, Paging, PostgresSource
+from lakehouse.source import ExchangeSource, FileSource, HttpSource, PostgresSource
 
 _HERE = Path(__file__).parent
 
@@ -30,7 +31,11 @@ _SECTIONS: tuple[tuple[str, str, type[Record]], ...] = (
     ("The file", "One dataset is one file, `expectations/contracts/<department>/<dataset>.yml`.", Contract),
     ("`source`: files", "", FileSource),
     ("`source`: HTTP", "", HttpSource),
-    ("`source.page`", "", Paging),
+    ("`source.page` of HTTP", "", Paging),
+    ("`source.next` of HTTP", "", Next),
+    ("`source.window` of HTTP", "", Window),
+    ("`source.since` of HTTP", "", ApiSince),
+    ("`source.ok` of HTTP", "", Ok),
     ("`source`: PostgreSQL", "", PostgresSource),
     ("`source`: exchange packages", "", ExchangeSource),
     ("`cdc`", "", Operations),

@@ -157,6 +157,7 @@ class Limits(Record):
     rows: int = Field(500_000_000, gt=0)
     columns: int = Field(2_000, gt=0)
     row_bytes: int = Field(4_000_000, gt=0)
+    pages: int = Field(100_000, gt=0)
     seconds: int = Field(3_600, gt=0)
 
 

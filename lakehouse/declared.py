@@ -29,3 +29,11 @@ class Record(BaseModel):
     """A frozen record that refuses keys it doesn't know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Since(Record):
+    """Only what is new: rows whose `column` is above the greatest value landed on an earlier day, less `overlap` (a time, or
+    a number where the column counts versions)."""
+
+    column: str = Field(min_length=1)
+    overlap: Duration | Annotated[int, Field(ge=0)] = 0

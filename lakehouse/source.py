@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lakehouse.declared import Duration, Identifier, Record
+from lakehouse.api import HttpSource as HttpSource
+from lakehouse.declared import Identifier, Record
+from lakehouse.declared import Since as Since
 
 Format = Literal[
     "csv", "xlsx", "ods", "html", "json", "jsonl", "xml", "parquet", "geojson", "shapefile", "geopackage", "kml", "dbf"
@@ -39,35 +41,6 @@ class FileSource(Dialect):
 
     type: Literal["file"]
     uri: str
-
-
-class Paging(Record):
-    """A numbered page request: `?<param>=<start>&<size_param>=<size>`; ends at the first page shorter than `size`."""
-
-    param: str = "page"
-    start: int = 1
-    size_param: str = "size"
-    size: int = Field(1000, ge=1)
-
-
-class HttpSource(Record):
-    """A paged JSON API. `records` is the dotted path to the list of rows; the token comes from the connection."""
-
-    type: Literal["http"]
-    uri: str
-    records: str = ""
-    page: Paging | None = None
-    connection: Identifier | None = None
-    rate_per_s: float = Field(10, gt=0)
-    null: tuple[str, ...] = ()
-
-
-class Since(Record):
-    """Only what is new: rows whose `column` is above the greatest value landed on an earlier day, less `overlap` (a time, or
-    a number where the column counts versions)."""
-
-    column: str = Field(min_length=1)
-    overlap: Duration | Annotated[int, Field(ge=0)] = 0
 
 
 class PostgresSource(Record):

@@ -7,8 +7,9 @@ import pytest
 
 from expectations import catalog
 from expectations.checks import REGISTRY
+from lakehouse.api import Paging
 from lakehouse.contract import Arrival, Column, Contract, DriftModes, Limits
-from lakehouse.source import FileSource, HttpSource, Paging, PostgresSource
+from lakehouse.source import FileSource, HttpSource, PostgresSource
 from samples.catalog import contracts
 from samples.encode import suffix
 from samples.tables import TABLES
@@ -62,9 +63,13 @@ def used(record: type, values: list[object]) -> set[str]:
         (Contract, ALL, set()),
         (Column, [column for c in ALL for column in c.columns.values()], set()),
         (FileSource, [c.source for c in ALL if isinstance(c.source, FileSource)], set()),
-        (HttpSource, [c.source for c in ALL if isinstance(c.source, HttpSource)], set()),
+        (
+            HttpSource,
+            [c.source for c in ALL if isinstance(c.source, HttpSource)],
+            {"format", "params", "headers", "body", "next", "window", "since"},
+        ),
         (PostgresSource, [c.source for c in ALL if isinstance(c.source, PostgresSource)], {"null"}),
-        (Paging, [c.source.page for c in ALL if isinstance(c.source, HttpSource) and c.source.page], set()),
+        (Paging, [c.source.page for c in ALL if isinstance(c.source, HttpSource) and c.source.page], {"by", "ends"}),
         (Arrival, [c.arrives for c in ALL], {"weekday"}),
         (DriftModes, [c.drift for c in ALL], set()),
         (Limits, [c.limits for c in ALL], set()),

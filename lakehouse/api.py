@@ -1,0 +1,173 @@
+"""The typed records of a contract's `source` for an HTTP API: how it is asked, page after page, and what it answers."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, field_validator, model_validator
+
+from lakehouse.declared import Duration, Identifier, Record, Since
+from lakehouse.instants import alternatives
+from lakehouse.settings import ZONE
+
+Scalar = str | int | float | bool
+
+_SECRET_NAME = re.compile(
+    r"(^|[^a-z])(authorization|cookie|credentials?|secret|signature|sign|passw(or)?d|pwd|passphrase|session(id)?"
+    r"|token|(api|app|access|auth|private|secret|subscription)[-_]?(key|token|secret))$",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(
+    r"(?i:bearer|basic) \S{6,}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|[0-9a-fA-F]{32,}"
+    r"|(?=[^\d]*\d)(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])[A-Za-z0-9+/_=-]{24,}"
+)
+"""An `Authorization` value, a JWT, a long hexadecimal number, a long word of digits and both kinds of letters."""
+
+
+class _Written(Record):
+    """Instants as the API wants them."""
+
+    format: str = "iso"
+    zone: str = ZONE.key
+
+    @field_validator("format")
+    @classmethod
+    def _one_known_format(cls, form: str) -> str:
+        if len(alternatives(form)) > 1:
+            raise ValueError("one format, for this is written")
+        return form
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"'{zone}' is not a time zone like Asia/Shanghai or UTC")
+        return zone
+
+    @property
+    def zone_info(self) -> ZoneInfo:
+        return ZoneInfo(self.zone)
+
+
+class Paging(Record):
+    """Pages by their number (`?<param>=1&<size_param>=<size>`), or by the number of rows to leave out (`by: offset`)."""
+
+    by: Literal["number", "offset"] = "number"
+    param: str = "page"
+    start: int = 1
+    size_param: str = "size"
+    size: int = Field(1000, ge=1)
+    ends: Literal["short", "empty"] = "short"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _offsets_begin_at_0(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("by") == "offset":
+            return {"param": "offset", "start": 0, "size_param": "limit"} | given
+        return given
+
+
+class Next(Record):
+    """Each answer says how to ask for the next page, at a path of its body or in a header.
+
+    With `param` that is a token for this parameter; without it is the next page's address. There is none after the last.
+    """
+
+    path: str | None = None
+    header: str | None = None
+    param: str | None = None
+    more: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.path is None) == (self.header is None):
+            raise ValueError("say 'path' or 'header': where an answer tells of the next page")
+        return self
+
+
+class Window(_Written):
+    """The business day as parameters, from its first instant to that of the next day, cut in windows of `every`."""
+
+    from_: str = Field(alias="from")
+    to: str | None = None
+    every: Duration | None = None
+    closed: bool = False
+
+    @field_validator("every")
+    @classmethod
+    def _takes_time(cls, every: Duration | None) -> Duration | None:
+        if every is not None and not every:
+            raise ValueError("a window takes some time")
+        return every
+
+
+class ApiSince(Since, _Written):
+    """As `Since`, in the parameter `param`; `start` is said as long as nothing has landed, else the parameter is left out."""
+
+    param: str
+    start: str | None = None
+
+
+class Ok(Record):
+    """What an answer holds at a path when it is no error, whatever its status says."""
+
+    path: str
+    value: str | int | bool
+
+
+class HttpSource(Record):
+    """A JSON or XML API. `records` is the path to the list of rows; the log-in comes from the connection.
+
+    With a `body` it is asked by POST, and what paging, `window` and `since` say stands in the body, not in the query.
+    """
+
+    type: Literal["http"]
+    uri: str
+    format: Literal["json", "xml"] = "json"
+    params: dict[str, Scalar] = Field(default_factory=dict)
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: dict[str, Any] | None = None
+    records: str = ""
+    ok: Ok | None = None
+    total: str | None = None
+    page: Paging | None = None
+    next: Next | None = None
+    window: Window | None = None
+    since: ApiSince | None = None
+    connection: Identifier | None = None
+    rate_per_s: float = Field(10, gt=0)
+    null: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_way_of_paging(self) -> Self:
+        if self.page and self.next:
+            raise ValueError("'page' and 'next' are two ways of paging: say one")
+        return self
+
+    @model_validator(mode="after")
+    def _holds_no_secret(self) -> Self:
+        for name, value in self._said():
+            if _SECRET_NAME.search(name.rpartition(".")[2]) or _SECRET_VALUE.fullmatch(value):
+                raise ValueError(f"'{name}' looks like a credential: it belongs in the connection")
+        if urlsplit(self.uri).password:
+            raise ValueError("'uri' holds a password: it belongs in the connection")
+        return self
+
+    def _said(self) -> Iterator[tuple[str, str]]:
+        """Every fixed value that is sent, with its name."""
+        yield from parse_qsl(urlsplit(self.uri).query)
+        yield from self.headers.items()
+        yield from leaves(self.params)
+        yield from leaves(self.body or {})
+
+
+def leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """The values inside mappings and lists as text, each with the dotted way to it."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if inner is None:
+        yield name, str(value)
+        return
+    for key, each in inner:
+        yield from leaves(each, f"{name}.{key}" if name else str(key))
