@@ -8,7 +8,7 @@ from importlib.abc import MetaPathFinder
 
 import typer
 
-from jobs.cli import books, check, contract, engine, lake, night, quarantine, rebuild, sample, versions
+from jobs.cli import books, check, contract, engine, exchange, lake, night, quarantine, rebuild, sample, versions
 from lakehouse.errors import CitylakeError, ContractError, EnvironmentFault, LakeError, UsageError
 
 OK, GATE, USAGE, ENVIRONMENT, STOPPED = 0, 1, 2, 3, 130
@@ -27,6 +27,7 @@ for group in (lake, night, books, check, rebuild, versions):
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(contract.app, name="contract")
 app.add_typer(engine.app, name="engine")
+app.add_typer(exchange.app, name="exchange")
 app.add_typer(sample.app, name="sample")
 
 

@@ -1,6 +1,7 @@
 """A package as a file: a zip without compression, or a folder, that holds a manifest, its signature and data files."""
 
 import os
+import stat
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -25,6 +25,7 @@ MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 _MOST_BYTES = {MANIFEST: 1 << 20, SIGNATURE: 64}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The oldest time a zip can say: the same content gives the same bytes whenever it is packed."""
+_ASK = "`citylake exchange request` asks for it again"
 _DAMAGED = (BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, struct.error, OSError)
 
 
@@ -65,7 +66,7 @@ class Package:
             return file.read(_MOST_BYTES[name] + 1)
 
     def fault(self, what: str) -> DeliveryUnreadable:
-        return DeliveryUnreadable(what, where=self.where, hint="`citylake exchange request` asks for it again")
+        return DeliveryUnreadable(what, where=self.where, hint=_ASK)
 
     def extract(self, manifest: Manifest, contract: Contract, source: ExchangeSource, into: Path) -> list[Received]:
         """The data files in the new folder `into`: exactly those of the manifest, sizes, hashes and rows as signed.
@@ -111,34 +112,40 @@ def _rows(path: Path, contract: Contract, quoted: bool) -> int:
 
 
 @contextmanager
-def reading(system: fsspec.AbstractFileSystem, path: str, where: str) -> Iterator[Package]:
+def reading(path: Path) -> Iterator[Package]:
     """The package at `path`. Raises DeliveryUnreadable when it is damaged or not such a package, also while it is read."""
+    where = path.name
     try:
-        if system.isdir(path):
-            yield _folder(system, path, where)
+        if path.is_dir():
+            yield _folder(path, where)
         else:
-            with system.open(path, "rb") as file, ZipFile(file) as package:
+            with _plain(path, where) as file, ZipFile(file) as package:
                 yield _zip(package, where)
     except _DAMAGED as error:
         words = f": {error}" if isinstance(error, BadZipFile) else ""
-        raise DeliveryUnreadable(
-            f"the package is damaged{words}", where=where, hint="`citylake exchange request` asks for it again"
-        ) from error
+        raise DeliveryUnreadable(f"the package is damaged{words}", where=where, hint=_ASK) from error
+
+
+def _plain(path: Path, where: str) -> IO[bytes]:
+    """The file, never through a link. O_NONBLOCK: opening a named pipe would wait for its writer for ever."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise DeliveryUnreadable(f"{path.name} is no plain file", where=where, hint=_ASK)
 
 
 def _zip(package: ZipFile, where: str) -> Package:
     entries = [entry for entry in package.infolist() if not entry.is_dir()]
     sizes = {entry.filename: entry.file_size for entry in entries}
     if len(sizes) < len(entries) or any(e.compress_type != ZIP_STORED or e.flag_bits & 1 for e in entries):
-        raise DeliveryUnreadable(
-            "the zip is compressed, encrypted or names a file twice", where=where, hint="ask the sender for a plain one"
-        )
+        raise DeliveryUnreadable("the zip is compressed, encrypted or names a file twice", where=where, hint=_ASK)
     return Package(where, sizes, package.open)
 
 
-def _folder(system: fsspec.AbstractFileSystem, path: str, where: str) -> Package:
-    found = system.find(path, detail=True)
-    if any(info["type"] != "file" or info.get("islink") for info in found.values()):
-        raise DeliveryUnreadable("a link, or no plain file, is in it", where=where, hint="ask the sender for the files")
-    sizes = {name[len(path) :].strip("/"): info["size"] for name, info in found.items()}
-    return Package(where, sizes, lambda name: system.open(f"{path.rstrip('/')}/{name}", "rb"))
+def _folder(path: Path, where: str) -> Package:
+    found = [each for each in path.rglob("*") if each.is_symlink() or not each.is_dir()]
+    if any(each.is_symlink() for each in found):
+        raise DeliveryUnreadable("a link is in it", where=where, hint=_ASK)
+    sizes = {each.relative_to(path).as_posix(): each.stat().st_size for each in found}
+    return Package(where, sizes, lambda name: _plain(path / name, where))

@@ -16,7 +16,7 @@ from lakehouse.exchange import keys
 from lakehouse.exchange.keys import PublicKey
 from lakehouse.settings import Settings
 
-FORMAT = "citylake-exchange/1"
+FORMAT: Literal["citylake-exchange/1"] = "citylake-exchange/1"
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Dataset = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$")]
 

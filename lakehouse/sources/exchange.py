@@ -3,20 +3,18 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import fsspec
 import structlog
 
-from lakehouse.errors import DeliveryUnreadable, EnvironmentFault, NotDelivered, SourceUnavailable
+from lakehouse.errors import DeliveryUnreadable, NotDelivered, SourceUnavailable
 from lakehouse.exchange import keys
-from lakehouse.exchange.package import Package, reading
+from lakehouse.exchange.package import SIGNATURE, Package, reading
 from lakehouse.exchange.receipts import Chain, count_loaded
 from lakehouse.exchange.signed import Manifest, Signed, kept
 from lakehouse.settings import Settings, clock
 from lakehouse.source import ExchangeSource
-from lakehouse.sources.files import is_meant
-from lakehouse.sources.received import Asked, Received
+from lakehouse.sources.received import Asked, Received, shown
 
 _log = structlog.get_logger()
 
@@ -61,11 +59,11 @@ def fetch(asked: Asked, source: ExchangeSource) -> Iterator[Received]:
     that weren't before, SourceUnavailable when the folder can't be read.
     """
     stream = Stream.of(asked.settings, source)
-    system, paths = _packages(asked, source)
+    paths = _packages(asked, source)
     with keys.alone(asked.settings):
         chain = stream.chain()
         count_loaded(asked.settings, asked.contract, stream.accepted(), chain, clock())
-        judge = _Judge(asked, stream, system, chain)
+        judge = _Judge(asked, stream, chain)
         for path in paths:
             judge.look(path)
     of_day = [number for number, signed in judge.accepted.items() if signed.record.day == asked.day]
@@ -82,36 +80,33 @@ def fetch(asked: Asked, source: ExchangeSource) -> Iterator[Received]:
         )
 
 
-def _packages(asked: Asked, source: ExchangeSource) -> tuple[fsspec.AbstractFileSystem, list[str]]:
-    where = f"{asked.contract.name} {source.uri}"
-    try:
-        system, folder = fsspec.url_to_fs(source.uri.replace("{inbox}", str(asked.settings.inbox)))
-        names = system.ls(folder, detail=False) if system.isdir(folder) else []
-    except (ImportError, ValueError) as error:
-        raise EnvironmentFault(
-            f"the file system can't be opened: {error}", where=where, hint="install its driver"
-        ) from error
-    except OSError as error:
-        raise SourceUnavailable(f"it can't be listed: {error.strerror}", where=where, hint="try again later") from error
+def _packages(asked: Asked, source: ExchangeSource) -> list[Path]:
+    """Zips, and folders that are whole: their signature is written last."""
+    folder = Path(source.uri.removeprefix("file://").replace("{inbox}", str(asked.settings.inbox)))
     start = f"{source.sender}.{source.dataset}."
-    return system, sorted(n for n in names if PurePosixPath(n).name.startswith(start) and is_meant(n))
+    try:
+        found = sorted(path for path in folder.iterdir() if path.name.startswith(start)) if folder.exists() else []
+    except OSError as error:
+        where = f"{asked.contract.name} {source.uri}"
+        raise SourceUnavailable(f"it can't be listed ({error.strerror})", where=where, hint="give access") from error
+    return [path for path in found if path.suffix == ".zip" or (path / SIGNATURE).exists()]
 
 
 class _Judge:
     """Looks at packages one after the other and remembers those it accepts; writes a receipt whenever it learns something."""
 
-    def __init__(self, asked: Asked, stream: Stream, system: fsspec.AbstractFileSystem, chain: Chain) -> None:
-        self.asked, self.stream, self.system, self.chain = asked, stream, system, chain
+    def __init__(self, asked: Asked, stream: Stream, chain: Chain) -> None:
+        self.asked, self.stream, self.chain = asked, stream, chain
         self.accepted = stream.accepted()
         self.lying: dict[int, list[Received]] = {}
         self.refused: list[str] = []
 
-    def look(self, path: str) -> None:
+    def look(self, path: Path) -> None:
         """Judges the package at `path`. One that is refused is looked at again next time; its receipt is written once."""
-        name = PurePosixPath(path).name
+        name = shown(path.name)
         signed: Signed[Manifest] | None = None
         try:
-            with reading(self.system, path, name) as package:
+            with reading(path) as package:
                 signed = package.manifest(self.stream.by)
                 self._check(signed)
                 self._take(package, signed, name)
