@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+from xml.parsers import expat
 from zipfile import BadZipFile, ZipFile
 from zlib import error as ZlibError
 
@@ -25,6 +26,8 @@ _ERROR = re.compile(
     rb"""<(?:\w+:)?c\s(?=[^<>]*\bt=["']e["'])[^<>]*?\br=["']([A-Z]{1,3})([0-9]{1,7})["'][^<>]*>"""
     rb"""(?:<(?:\w+:)?f[^<>]*>(?:[^<>]*</(?:\w+:)?f>)?)?<(?:\w+:)?v>([^<>]*)<"""
 )
+_CONTENT = "content.xml"
+"""Where an OpenDocument has its sheets."""
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 
 
@@ -33,7 +36,7 @@ def inspect(path: Path, where: str) -> None:
     try:
         with ZipFile(path) as package:
             entries = package.infolist()
-            if "xl/workbook.xml" not in package.namelist():
+            if not {"xl/workbook.xml", _CONTENT} & {*package.namelist()}:
                 raise _unreadable("it is a zip file without a workbook", where, "save it as .xlsx")
             size = sum(entry.file_size for entry in entries)
             bloated = size > _SMALL and size > _RATIO * path.stat().st_size
@@ -58,6 +61,49 @@ def cell_errors(path: Path, sheet: str) -> dict[tuple[int, int], str]:
     if b't="e"' not in xml and b"t='e'" not in xml:
         return {}
     return {(int(row), _position(column)): text.decode() for column, row, text in _ERROR.findall(xml)}
+
+
+def spans(path: Path, sheet: str, until: int) -> list[tuple[int, int, int, int]]:
+    """Merged cells of an OpenDocument's sheet above row `until`: first row and column, last row and column, from 0."""
+    rows = _Spans(sheet, until)
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = rows.start, rows.end
+    try:
+        with ZipFile(path) as package, package.open(_CONTENT) as content:
+            parser.ParseFile(content)
+    except (BadZipFile, KeyError, ValueError, expat.ExpatError, _Enough):
+        pass
+    return rows.found
+
+
+class _Enough(Exception):
+    """No more rows are wanted."""
+
+
+class _Spans:
+    def __init__(self, sheet: str, until: int) -> None:
+        self.found: list[tuple[int, int, int, int]] = []
+        self._sheet, self._until = sheet, until
+        self._inside = False
+        self._row = self._column = self._repeated = 0
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        if name == "table:table":
+            self._inside = attributes.get("table:name") == self._sheet
+        elif self._inside and name == "table:table-row":
+            self._column, self._repeated = 0, int(attributes.get("table:number-rows-repeated", 1))
+        elif self._inside and name in ("table:table-cell", "table:covered-table-cell"):
+            down = int(attributes.get("table:number-rows-spanned", 1))
+            right = int(attributes.get("table:number-columns-spanned", 1))
+            if down > 1 or right > 1:
+                self.found.append((self._row, self._column, self._row + down - 1, self._column + right - 1))
+            self._column += int(attributes.get("table:number-columns-repeated", 1))
+
+    def end(self, name: str) -> None:
+        if self._inside and name == "table:table-row":
+            self._row += self._repeated
+            if self._row >= self._until:
+                raise _Enough
 
 
 def _entry(package: ZipFile, sheet: str) -> str:

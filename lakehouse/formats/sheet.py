@@ -1,9 +1,10 @@
 """A program of its own: writes one sheet of a workbook as JSON lines.
 
 A damaged workbook can make the library ask for hundreds of gigabytes, which ends the process that asks. So this one
-runs apart, within a memory limit, and needs nothing but the library. Arguments: path, sheet ("" for the first), bytes.
-First line: the sheet's name and the position of its first column; then every row from the first on, its cells as text
-or null. Exit code 2: the reason is on standard error.
+runs apart, within a memory limit. One argument, in JSON: path, sheet (its name, number or a pattern; null for the first
+that is shown), bytes. First line: the sheet's name, the position of its first column, and its merged cells as first and
+last row and column, or null where the format doesn't tell; then every row from the first on, its cells as text or null.
+Exit code 2: the reason is on standard error.
 """
 
 import json
@@ -13,17 +14,27 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, WorksheetNotFound
+from python_calamine import (
+    CalamineError,
+    CalamineSheet,
+    CalamineWorkbook,
+    PasswordError,
+    SheetTypeEnum,
+    SheetVisibleEnum,
+)  # fmt: skip
+
+from lakehouse.choice import chosen
 
 _PLAIN_BELOW = 1e21
 """Larger numbers keep their exponent: written out they would be mostly zeros."""
 
 
-def main(path: str, name: str, most_bytes: str) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (int(most_bytes), int(most_bytes)))
-    sheet = _open(path, name)
+def main(path: str, wanted: str | int | None, most_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
+    sheet = _open(path, wanted)
     left = sheet.start[1] + 1 if sheet.start else 1  # rows come from the top on, columns from the first filled one
-    _write([sheet.name, left])
+    merged = sheet.merged_cell_ranges
+    _write([sheet.name, left, merged and [[*first, *last] for first, last in merged]])
     for values in sheet.iter_rows():
         _write([*map(_text, values)])
 
@@ -32,15 +43,19 @@ def _write(line: list[Any]) -> None:
     sys.stdout.buffer.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
 
-def _open(path: str, name: str) -> CalamineSheet:
+def _open(path: str, wanted: str | int | None) -> CalamineSheet:
     try:
         with open(path, "rb") as file:
             workbook = CalamineWorkbook.from_filelike(file)
-            return workbook.get_sheet_by_name(name) if name else workbook.get_sheet_by_index(0)
+            tables = [sheet for sheet in workbook.sheets_metadata if sheet.typ is SheetTypeEnum.WorkSheet]
+            shown = [sheet.name for sheet in tables if sheet.visible is SheetVisibleEnum.Visible]
+            # People count what they see. A name may also mean a sheet that isn't shown.
+            names = shown if isinstance(wanted, int) or wanted is None else [sheet.name for sheet in tables]
+            return workbook.get_sheet_by_name(chosen(names, wanted or 1, "sheet"))
     except PasswordError:
         _fail("it is protected by a password")
-    except WorksheetNotFound:
-        _fail(f"no sheet '{name}' among {', '.join(workbook.sheet_names)}" if name else "it has no sheet")
+    except LookupError as error:
+        _fail(str(error.args[0]))
     except CalamineError as error:
         _fail(f"the workbook is damaged or protected: {error}")
 
@@ -71,4 +86,4 @@ def _text(value: Any) -> str | None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*json.loads(sys.argv[1]))

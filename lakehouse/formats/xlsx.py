@@ -1,82 +1,83 @@
-"""Excel workbooks: one sheet, every cell as text."""
+"""Workbooks: one sheet, every cell as text."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO
 
 from lakehouse.contract import Contract
 from lakehouse.errors import DeliveryUnreadable
-from lakehouse.formats.package import cell_errors, inspect
+from lakehouse.formats import apart
+from lakehouse.formats.kind import kind, refuse_foreign
+from lakehouse.formats.package import cell_errors, inspect, spans
 from lakehouse.formats.reading import Reading, batched, declared, header
 from lakehouse.source import Dialect
 
-_ZIP, _OLE2 = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
-_PROGRAM = Path(__file__).with_name("sheet.py")
-_MOST_MEMORY = 2 << 30
-_MOST_SECONDS = 300
+_ZIP, _OLE2 = "a zip file or workbook", "an old Office file"
 
 Row = tuple[int, list[str | None]]
+Span = tuple[int, int, int, int]
+"""First row and column, last row and column of merged cells, from 0."""
 
 
 def read(path: Path, contract: Contract, source: Dialect) -> Reading:
-    """A sheet of a workbook (.xlsx, .xlsm, .xls), the first unless the contract names one. Empty cells are null.
+    """A sheet of a workbook (.xlsx, .xlsm, .xls, .ods), the first shown unless the contract chooses one. Empty cells are null.
 
     Numbers have no false decimals, dates are `yyyy-MM-dd` or `yyyy-MM-dd HH:mm:ss`; a number that only looks like a
-    date stays a number. Empty rows are skipped but keep their row number. Raises DeliveryUnreadable when it isn't a
-    workbook, is protected, has no such sheet, is empty, or would take more memory than a workbook may.
+    date stays a number. Empty rows are skipped but keep their row number. With `header: n` the names of a column in n rows
+    are one, merged cells counting for each column they span. Raises DeliveryUnreadable when it isn't a workbook, is
+    protected, has no such sheet, is empty, or would take more memory than a workbook may.
     """
     where = f"{contract.name} {path.name}"
-    lines = _lines(path, source.sheet, where)
+    refuse_foreign(path, where, _ZIP, _OLE2)
+    if kind(path) == _ZIP:
+        inspect(path, where)
+    lines = apart.run("sheet.py", path, source.sheet, where=where)
     filled = _filled(lines, path, source.skip)
     first = next(filled, None)
     if first is None:
         raise DeliveryUnreadable("empty sheet", where=where, hint="check 'sheet' and 'skip' in 'source'")
     width = max(len(cells) for _, cells in chain([first], filled))
-    body = _filled(lines, path, source.skip)
+    begin = first[0] + int(source.header)
     if source.header:
-        _, cells = next(body)
-        names = header([cell or "" for cell in cells] + [""] * (width - len(cells)), contract, where)
+        above = takewhile(lambda row: row[0] < begin, _filled(lines, path, source.skip))
+        names = header(
+            _joined(dict(above), width, _merged(lines, path, begin) if source.header > 1 else []), contract, where
+        )
     else:
         names = declared(contract)
+    body = (row for row in _filled(lines, path, source.skip) if row[0] >= begin)
     reading = Reading(names, where, contract.limits)
     reading.batches = batched(reading, _fitted(reading, body))
     return reading
 
 
-def _lines(path: Path, sheet: str | None, where: str) -> IO[bytes]:
-    """The sheet as the program `sheet.py` writes it."""
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if magic not in (_ZIP, _OLE2):
-        what = "not an Excel workbook" if magic else "empty file"
-        raise DeliveryUnreadable(what, where=where, hint="set the 'format' it has in 'source', or ask the department")
-    if magic == _ZIP:
-        inspect(path, where)
-    lines = TemporaryFile()  # noqa: SIM115 (lives as long as the reading)
-    command = [sys.executable, "-I", str(_PROGRAM), str(path), sheet or "", str(_MOST_MEMORY)]
-    try:
-        done = subprocess.run(command, stdout=lines, stderr=subprocess.PIPE, timeout=_MOST_SECONDS, check=False)
-    except subprocess.TimeoutExpired as error:
-        what = f"the workbook isn't read after {_MOST_SECONDS} s"
-        raise DeliveryUnreadable(what, where=where, hint="deliver it as CSV") from error
-    if done.returncode:
-        what = "the workbook is damaged or takes too much memory"
-        reason = done.stderr.decode(errors="replace").strip() if done.returncode == 2 else what
-        raise DeliveryUnreadable(
-            reason, where=where, hint="check 'sheet' in 'source', or ask for it again, as CSV perhaps"
-        )
-    return lines
+def _merged(lines: IO[bytes], path: Path, until: int) -> list[Span]:
+    """Merged cells that begin above row `until`, columns counted from the sheet's first filled one."""
+    lines.seek(0)
+    name, left, merged = json.loads(lines.readline())
+    found = spans(path, name, until) if merged is None else merged
+    return [(top, start - left + 1, bottom, end - left + 1) for top, start, bottom, end in found]
+
+
+def _joined(rows: dict[int, list[str | None]], width: int, merged: list[Span]) -> list[str]:
+    """The names that some header rows give together: what is above first, nothing twice in a row."""
+    cells = {number: [*row, *[None] * (width - len(row))] for number, row in rows.items()}
+    for top, start, bottom, end in merged:
+        if top + 1 in cells and 0 <= start < width:
+            value = cells[top + 1][start]
+            for number in cells.keys() & range(top + 1, bottom + 2):
+                cells[number][start : end + 1] = [value] * (min(end + 1, width) - start)
+    return [
+        " ".join(dict.fromkeys(part.strip() for part in column if part)) for column in zip(*cells.values(), strict=True)
+    ]
 
 
 def _filled(lines: IO[bytes], path: Path, skip: int) -> Iterator[Row]:
     """The rows behind `skip` that aren't empty, each up to its last filled cell."""
     lines.seek(0)
-    name, left = json.loads(lines.readline())
+    name, left, _ = json.loads(lines.readline())
     errors = cell_errors(path, name)
     failed = {row for row, _ in errors}
     for number, line in enumerate(lines, 1):

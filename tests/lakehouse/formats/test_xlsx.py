@@ -5,9 +5,12 @@ from datetime import date, datetime, time, timedelta
 
 import pytest
 from openpyxl import Workbook
+from openpyxl.styles import PatternFill
+from openpyxl.utils.datetime import MAC_EPOCH, WINDOWS_EPOCH
+from openpyxl.worksheet.cell_range import CellRange
 
 from lakehouse.errors import DeliveryUnreadable
-from lakehouse.formats import xlsx
+from lakehouse.formats import apart
 
 Reads = Callable[..., object]
 
@@ -22,8 +25,35 @@ def workbook(*rows: list[object], start: str = "A1", **sheets: list[list[object]
         sheet = book.create_sheet(name)
         for row in more:
             sheet.append(row)
+    return saved(book)
+
+
+def saved(book: Workbook) -> bytes:
     written = io.BytesIO()
     book.save(written)
+    return written.getvalue()
+
+
+def row(*cells: str | None, spans: dict[int, tuple[int, int]] | None = None) -> str:
+    """A row of an OpenDocument; `spans` are the rows and columns that a cell spans."""
+    written = ""
+    for position, cell in enumerate(cells):
+        down, right = (spans or {}).get(position, (1, 1))
+        span = f'table:number-rows-spanned="{down}" table:number-columns-spanned="{right}"'
+        text = f'<table:table-cell office:value-type="string" {span}><text:p>{cell}</text:p></table:table-cell>'
+        written += text if cell else "<table:covered-table-cell/>"
+    return f"<table:table-row>{written}</table:table-row>"
+
+
+def ods(rows: str) -> bytes:
+    space = "urn:oasis:names:tc:opendocument:xmlns"
+    spaces = " ".join(f'xmlns:{name}="{space}:{name}:1.0"' for name in ("office", "table", "text"))
+    table = f'<office:spreadsheet><table:table table:name="S">{rows}</table:table></office:spreadsheet>'
+    with zipfile.ZipFile(written := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as package:
+        package.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet", zipfile.ZIP_STORED)
+        content = f"<office:document-content {spaces}><office:body>{table}</office:body></office:document-content>"
+        package.writestr("content.xml", content)
+        package.writestr("META-INF/manifest.xml", f'<m:manifest xmlns:m="{space}:manifest:1.0"/>')
     return written.getvalue()
 
 
@@ -89,11 +119,96 @@ def test_a_sheet_by_name(reads: Reads):
         reads(data, "x.xlsx", sheet="other")
 
 
+def test_a_sheet_by_number_among_those_shown_or_by_a_pattern(reads: Reads):
+    book = Workbook()
+    book.active.sheet_state = "hidden"
+    for name in ("2026年1月", "2026年2月", "说明(1)"):
+        book.create_sheet(name).append([name])
+        book[name].append(["x"])
+    book.create_chartsheet("图", 0)
+    data = saved(book)
+    read = {
+        wanted: reads(data, "x.xlsx", columns=("a",), sheet=wanted).names for wanted in (None, 1, 2, "*2月", "说明(1)")
+    }
+    assert [names[0] for names in read.values()] == ["2026年1月", "2026年1月", "2026年2月", "2026年2月", "说明(1)"]
+    for wanted, message in (("2026*", "2 sheets fit '2026\\*' among 2026年1月, 2026年2月"), (4, "no sheet 4 among 3")):
+        with pytest.raises(DeliveryUnreadable, match=message):
+            reads(data, "x.xlsx", sheet=wanted)
+
+
+MERGED = [
+    ["名单", None, None, None],
+    ["单位", "水位", None, None],
+    [None, "上游", "下游", "备注"],
+    ["x", "1", "2", "3"],
+]
+SPANS = ("A1:D1", "A2:A3", "B2:C2", "A4:A5")
+NAMES = ["单位", "水位 上游", "水位 下游", "备注"]
+
+
+@pytest.mark.parametrize("corner", ["A1", "C2"])
+def test_names_in_several_merged_rows(reads: Reads, corner: str):
+    book = Workbook()
+    sheet = book.active
+    for down, row in enumerate(MERGED):
+        for right, value in enumerate(row):
+            sheet[corner].offset(down, right).value = value
+    shift = sheet[corner].row - 1, sheet[corner].column - 1
+    for span in SPANS:
+        merged = CellRange(span)
+        merged.shift(row_shift=shift[0], col_shift=shift[1])
+        sheet.merge_cells(merged.coord)
+    got = reads(saved(book), "x.xlsx", header=2, skip=1 + shift[0])
+    assert (got.names, got.rows, got.numbers) == (NAMES, [("x", "1", "2", "3")], [4 + shift[0]])
+
+
+def test_rows_that_are_only_formatted_are_none(reads: Reads):
+    book = Workbook()
+    sheet = book.active
+    for row in (["a", "b"], ["1", "2"]):
+        sheet.append(row)
+    for row in range(3, 3000):
+        sheet.cell(row, 2).fill = PatternFill("solid", fgColor="FFFF00")
+    sheet["A9000"] = "last"
+    got = reads(saved(book), "x.xlsx")
+    assert (got.rows, got.numbers) == ([("1", "2"), ("last", None)], [2, 9000])
+
+
+@pytest.mark.parametrize("epoch", [WINDOWS_EPOCH, MAC_EPOCH])
+def test_date_cells_are_dates_in_either_date_system(reads: Reads, epoch: datetime):
+    book = Workbook()
+    book.epoch = epoch
+    for row in (["a"], [date(2026, 3, 1)], [datetime(2026, 3, 1, 12, 30)]):
+        book.active.append(row)
+    book.active["A4"].value, book.active["A4"].number_format = 46082, "General"
+    got = reads(saved(book), "x.xlsx", columns=("a",))
+    assert got.rows == [("2026-03-01",), ("2026-03-01 12:30:00",), ("46082",)]
+
+
+def test_open_documents(reads: Reads):
+    body = (
+        row(*MERGED[0])
+        + row("单位", "水位", None, None, spans={0: (2, 1), 1: (1, 2)})
+        + row(*MERGED[2])
+        + row(*MERGED[3])
+    )
+    far = '<table:table-row table:number-rows-repeated="1048000"><table:table-cell table:number-columns-repeated="16384"/></table:table-row>'
+    got = reads(ods(body + far), "x.ods", header=2, skip=1)
+    assert (got.names, got.rows, got.numbers) == (NAMES, [("x", "1", "2", "3")], [4])
+
+
+def test_an_open_document_that_repeats_a_value_for_ever(reads: Reads):
+    cell = '<table:table-cell office:value-type="string" table:number-columns-repeated="16384"><text:p>x</text:p></table:table-cell>'
+    with pytest.raises(DeliveryUnreadable, match="damaged"):
+        reads(ods(f'<table:table-row table:number-rows-repeated="1048000">{cell}</table:table-row>'), "x.ods")
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         (b"", "empty file"),
-        (b"a,b\n1,2\n", "not an Excel workbook"),
+        (b"a,b\n1,2\n", "the file isn't a zip file or workbook"),
+        (b" <HTML><table>", "the file is a web page; .*'format: html'"),
         (workbook(), "empty sheet"),
         (workbook(["a", "a"]), "columns 1 and 2 have the same name"),
         (workbook(["a", "b"])[:2000], "damaged"),
@@ -135,6 +250,6 @@ def test_a_zip_that_lies_about_its_size_is_refused(reads: Reads):
 
 
 def test_a_workbook_that_takes_too_much_memory_ends_as_an_error(reads: Reads, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(xlsx, "_MOST_MEMORY", 1 << 20)
+    monkeypatch.setattr(apart, "MOST_MEMORY", 1 << 20)
     with pytest.raises(DeliveryUnreadable, match="damaged or takes too much memory"):
         reads(workbook(["a", "b"], ["1", "2"]), "x.xlsx")

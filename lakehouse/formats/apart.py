@@ -1,0 +1,37 @@
+"""Programs that read what their library may stumble over: each in a process of its own, within limits."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+from lakehouse.errors import DeliveryUnreadable
+
+MOST_MEMORY = 2 << 30
+_MOST_SECONDS = 300
+_REASON = 2
+"""The exit code with which a program says its reason on standard error."""
+
+
+def run(program: str, path: Path, *arguments: object, where: str) -> IO[bytes]:
+    """What a program beside this module writes about the file: called with the file's path and everything else as JSON.
+
+    Raises DeliveryUnreadable with the program's reason, or when it takes too much memory or time.
+    """
+    written = TemporaryFile()  # noqa: SIM115 (lives as long as the reading)
+    given = json.dumps([str(path), *arguments, MOST_MEMORY])
+    command = [sys.executable, "-I", str(Path(__file__).with_name(program)), given]
+    hint = "check 'format' and 'sheet' in 'source', or ask for it again, as CSV perhaps"
+    try:
+        done = subprocess.run(command, stdout=written, stderr=subprocess.PIPE, timeout=_MOST_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise DeliveryUnreadable(f"it isn't read after {_MOST_SECONDS} s", where=where, hint=hint) from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        told = done.returncode == _REASON and said
+        reason = said[0] if told else "it is damaged or takes too much memory"
+        raise DeliveryUnreadable(reason, where=where, hint=hint)
+    written.seek(0)
+    return written
