@@ -19,7 +19,16 @@ from lakehouse.declared import IDENTIFIER, Identifier, Record
 from lakehouse.document import Document, Place, located, read_document
 from lakehouse.errors import ContractError, UsageError
 from lakehouse.settings import Settings
-from lakehouse.source import ExchangeSource, FileSource, HttpSource, PostgresSource
+from lakehouse.source import (
+    ExchangeSource,
+    FileSource,
+    HttpSource,
+    JdbcSource,
+    MysqlSource,
+    OdbcSource,
+    PostgresSource,
+    SqliteSource,
+)
 
 
 class Department(Record):
@@ -292,6 +301,10 @@ _SOURCES: dict[str, type[BaseModel]] = {
     "file": FileSource,
     "http": HttpSource,
     "postgres": PostgresSource,
+    "sqlite": SqliteSource,
+    "mysql": MysqlSource,
+    "odbc": OdbcSource,
+    "jdbc": JdbcSource,
     "exchange": ExchangeSource,
 }
 

@@ -1,9 +1,9 @@
 """The typed records of a contract's `source`: where a dataset comes from, and how it is written there."""
 
 from pathlib import PurePath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from lakehouse.api import HttpSource as HttpSource
 from lakehouse.declared import Identifier, Record
@@ -37,20 +37,87 @@ _DELIMITERS = {".tsv": "\t", ".psv": "|"}
 
 
 class FileSource(Dialect):
-    """Files dropped where Citylake can read them: any fsspec URI with `{inbox}` and `{day}`, wildcards in the name."""
+    """Files in a folder here or elsewhere: any fsspec URI with `{inbox}` and `{day}`, wildcards in the names. Log-ins come
+    from the connection."""
 
     type: Literal["file"]
     uri: str
+    connection: Identifier | None = None
+
+    @field_validator("uri")
+    @classmethod
+    def _holds_no_secret(cls, uri: str) -> str:
+        if "@" in uri.partition("://")[2].partition("/")[0]:
+            raise ValueError("a log-in belongs into the 'connection', not into 'uri'")
+        return uri
 
 
-class PostgresSource(Record):
-    """A table or view of a PostgreSQL database; `where` day column filters to the slice's day."""
+class TableSource(Record):
+    """A table or view of a database: all of it, the rows whose day column is the slice's day, those that are new since an
+    earlier day, or the `changes` since the last."""
+
+    connection: Identifier
+    table: str | tuple[str, ...]
+    day_column: str | None = Field(None, min_length=1)
+    since: Since | None = None
+    changes: bool = False
+    null: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The names that lead to the table, its own the last."""
+        return tuple(self.table.split(".")) if isinstance(self.table, str) else self.table
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.path)
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> Self:
+        if not all(self.path):
+            raise ValueError("table: a name is empty")
+        asked = [name for name in ("day_column", "since", "changes") if getattr(self, name)]
+        if len(asked) > 1:
+            raise ValueError(f"{' and '.join(asked)}: only one of them")
+        return self
+
+
+class PostgresSource(TableSource):
+    """Of a PostgreSQL database."""
 
     type: Literal["postgres"]
-    connection: Identifier
-    table: str = Field(pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$")
-    day_column: Identifier | None = None
-    null: tuple[str, ...] = ()
+
+
+class SqliteSource(TableSource):
+    """Of an SQLite database file."""
+
+    type: Literal["sqlite"]
+
+
+class MysqlSource(TableSource):
+    """Of a MySQL or MariaDB database."""
+
+    type: Literal["mysql"]
+
+
+class DriverSource(TableSource):
+    """Of any database that has a driver. `quote` is the character around its names."""
+
+    quote: str = Field('"', min_length=1, max_length=1)
+
+
+class OdbcSource(DriverSource):
+    """By ODBC."""
+
+    type: Literal["odbc"]
+
+
+class JdbcSource(DriverSource):
+    """By JDBC, on Spark: with `part_by`, a column of whole numbers, in `parts` that are read side by side."""
+
+    type: Literal["jdbc"]
+    part_by: str | None = Field(None, min_length=1)
+    parts: int = Field(8, ge=1, le=256)
 
 
 class ExchangeSource(Dialect):
@@ -63,4 +130,7 @@ class ExchangeSource(Dialect):
     dataset: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$")
 
 
-Source = Annotated[FileSource | HttpSource | PostgresSource | ExchangeSource, Field(discriminator="type")]
+Source = Annotated[
+    FileSource | HttpSource | PostgresSource | SqliteSource | MysqlSource | OdbcSource | JdbcSource | ExchangeSource,
+    Field(discriminator="type"),
+]

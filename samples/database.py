@@ -56,15 +56,15 @@ def _fingerprint(folder: Path) -> str:
 
 def _table(contract: Contract, source: PostgresSource, folder: Path) -> str:
     """psql's lines that make the table anew and copy every day's file into it. Names are a contract's identifiers."""
-    schema = source.table.partition(".")[0]
+    schema = source.name.partition(".")[0]
     kinds = {contract.sent_name(name): _TYPES[column.type] for name, column in contract.columns.items()}
     columns = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
-    files = sorted((folder / source.table).glob("*.csv"))
+    files = sorted((folder / source.name).glob("*.csv"))
     quoted = [str(path).replace("'", "''") for path in files]
     lines = [
         f"CREATE SCHEMA IF NOT EXISTS {schema};",
-        f"DROP TABLE IF EXISTS {source.table};",
-        f"CREATE TABLE {source.table} ({columns});",
-        *[f"\\copy {source.table} FROM '{path}' WITH (FORMAT csv, HEADER match)" for path in quoted],
+        f"DROP TABLE IF EXISTS {source.name};",
+        f"CREATE TABLE {source.name} ({columns});",
+        *[f"\\copy {source.name} FROM '{path}' WITH (FORMAT csv, HEADER match)" for path in quoted],
     ]
     return "\n".join(lines) + "\n"

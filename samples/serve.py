@@ -25,7 +25,7 @@ def keep_rows(home: Path, contract: Contract, day: date, table: pa.Table) -> Non
         sent = table.rename_columns([encode.sent_name(contract, name) for name in table.column_names])
         _write(path, ("\n".join(encode.records(sent)) + "\n").encode())
     if isinstance(source, PostgresSource):
-        path = home / FOLDER / "postgres" / source.table / f"{day}.csv"
+        path = home / FOLDER / "postgres" / source.name / f"{day}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         sent = table.rename_columns([encode.sent_name(contract, name) for name in table.column_names])
         pcsv.write_csv(sent, path)

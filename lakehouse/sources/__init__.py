@@ -3,7 +3,17 @@
 from collections.abc import Iterator
 from importlib import import_module
 
-from lakehouse.source import ExchangeSource, FileSource, HttpSource, PostgresSource, Source
+from lakehouse.source import (
+    ExchangeSource,
+    FileSource,
+    HttpSource,
+    JdbcSource,
+    MysqlSource,
+    OdbcSource,
+    PostgresSource,
+    Source,
+    SqliteSource,
+)
 from lakehouse.sources.members import members
 from lakehouse.sources.received import Asked, Received
 
@@ -13,6 +23,10 @@ _MODULES: dict[type[Source], str] = {
     FileSource: "files",
     HttpSource: "http",
     PostgresSource: "postgres",
+    SqliteSource: "sqlite",
+    MysqlSource: "mysql",
+    OdbcSource: "odbc",
+    JdbcSource: "jdbc",
     ExchangeSource: "exchange",
 }
 
