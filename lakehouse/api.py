@@ -26,7 +26,7 @@ _SECRET_VALUE = re.compile(
 """An `Authorization` value, a JWT, a long hexadecimal number, a long word of digits and both kinds of letters."""
 
 
-class _Written(Record):
+class Written(Record):
     """Instants as the API wants them."""
 
     format: str = "iso"
@@ -87,7 +87,7 @@ class Next(Record):
         return self
 
 
-class Window(_Written):
+class Window(Written):
     """The business day as parameters, from its first instant to that of the next day, cut in windows of `every`."""
 
     from_: str = Field(alias="from")
@@ -103,7 +103,7 @@ class Window(_Written):
         return every
 
 
-class ApiSince(Since, _Written):
+class ApiSince(Since, Written):
     """As `Since`, in the parameter `param`; `start` is said as long as nothing has landed, else the parameter is left out."""
 
     param: str

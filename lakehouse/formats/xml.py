@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, BinaryIO
 from xml.parsers import expat
 
 import msgspec
@@ -53,10 +54,7 @@ def read(path: Path, contract: Contract, source: Dialect) -> Reading:
         raise DeliveryUnreadable("empty file", where=where, hint="ask the department to deliver again")
     spool = TemporaryFile()  # noqa: SIM115 (lives as long as the reading)
     with path.open("rb") as stream:
-        codec = _codec(stream.read(_HEAD), source, where)
-        stream.seek(0)
-        chunks = encoding.utf8(stream, codec, _AT_ONCE)
-        for record in records(chunks, source.records, contract.limits.row_bytes, where):
+        for record in records(_recoded(stream, source, where), source.records, contract.limits.row_bytes, where):
             spool.write(record + b"\n")
 
     def found() -> Iterator[tuple[int, bytes]]:
@@ -64,6 +62,17 @@ def read(path: Path, contract: Contract, source: Dialect) -> Reading:
         return enumerate(spool, 1)
 
     return objects.reading(found, contract, where)
+
+
+def elements(document: bytes, path: str, row_bytes: int, where: str) -> Iterator[bytes]:
+    """As `records`, of a document in memory in the encoding that it says it has."""
+    return records(_recoded(BytesIO(document), Dialect(), where), path, row_bytes, where)
+
+
+def _recoded(stream: BinaryIO, source: Dialect, where: str) -> Iterator[bytes]:
+    codec = _codec(stream.read(_HEAD), source, where)
+    stream.seek(0)
+    return encoding.utf8(stream, codec, _AT_ONCE)
 
 
 def records(chunks: Iterable[bytes], path: str, row_bytes: int, where: str) -> Iterator[bytes]:

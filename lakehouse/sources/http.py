@@ -1,108 +1,119 @@
-"""Paged JSON APIs: every page as sent, the pages of a delivery in one folder."""
+"""HTTP APIs: every page as sent, the pages of a delivery in one folder."""
 
-from collections.abc import Iterator
-from datetime import date
-from itertools import count, takewhile
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 import httpx
 
+from lakehouse.api import HttpSource
 from lakehouse.errors import ContractError, DeliveryUnreadable, SourceRefused
-from lakehouse.formats.pages import records
+from lakehouse.formats import pages
 from lakehouse.formats.reading import over_limit
 from lakehouse.settings import connection_uri
-from lakehouse.source import HttpSource
+from lakehouse.sources.asking import Asking, Question, Values, windows
 from lakehouse.sources.login import login
+from lakehouse.sources.marks import Reach
+from lakehouse.sources.paging import Walk, questions
 from lakehouse.sources.patience import Client
 from lakehouse.sources.received import Asked, Ledger, Received, place, write, writing
+
+_ACCEPTED = {"json": "application/json", "xml": "application/xml, text/xml"}
 
 
 def fetch(asked: Asked, source: HttpSource) -> Iterator[Received]:
     """All pages of the API as one delivery, or word that nothing differs from `previous`.
 
     Raises SourceUnavailable when it can't be reached after several attempts or takes longer than the limit,
-    SourceRefused when it says no, DeliveryUnreadable above the limits.
+    SourceRefused when it says no or its pages don't hang together, DeliveryUnreadable above the limits and when it gives
+    fewer records than it says it has.
     """
-    contract, into, previous = asked.contract, asked.into, asked.previous
-    uri = _address(source, asked.day)
-    where = f"{contract.name} {uri.copy_with(userinfo=b'', query=None)}"
-    if uri.scheme not in ("http", "https"):
-        raise ContractError(f"'{uri.scheme}' is not http or https", where=where, hint="change 'uri' in 'source'")
-    name = PurePosixPath(uri.path).name or contract.dataset
-    with _client(asked, source, uri, where) as client:
-        known = dict(takewhile(lambda page: page[1], ((url, previous.get(url, "")) for url in _urls(uri, source))))
+    asking = Asking(source, asked.day, asked.contract.name)
+    where = f"{asked.contract.name} {asking.address.copy_with(userinfo=b'', query=None)}"
+    if asking.address.scheme not in ("http", "https"):
+        raise ContractError(
+            f"'{asking.address.scheme}' is not http or https", where=where, hint="change 'uri' in 'source'"
+        )
+    name = PurePosixPath(asking.address.path).name or asked.contract.dataset
+    reach = Reach(asked, source.since) if source.since else None
+    said = [{**window, **(reach.asked() if reach else {})} for window in windows(source.window, asked.day)]
+    with _client(asked, asking, where) as client:
+        known = _known(asking, said, asked.previous)
         if known and all(_unchanged(client, url, tag) for url, tag in known.items()):
-            yield Received(into, name, 0, "", None, True, known, unchanged=True)
+            yield Received(asked.into, name, 0, "", None, True, known, unchanged=True)
         else:
-            yield _whole(client, uri, source, place(name, into), name)
+            delivery = _Delivery(client, asking, place(name, asked.into), reach)
+            for window in said:
+                delivery.bring(window)
+            yield delivery.received(name)
 
 
-def _address(source: HttpSource, day: date) -> httpx.URL:
-    """The URI of the day; one that begins with `/` lies on the connection's host."""
-    uri = httpx.URL(source.uri.replace("{day}", day.isoformat()))
-    if uri.is_absolute_url or not source.connection:
-        return uri
-    return httpx.URL(connection_uri(source.connection)).copy_with(userinfo=b"").join(uri)
+def _known(asking: Asking, said: Sequence[Values], previous: Mapping[str, str]) -> dict[str, str]:
+    """The ETags of all pages of the last delivery, empty unless there are some for every window."""
+    known: dict[str, str] = {}
+    for window in said:
+        urls = (question.url for question in questions(asking, window))
+        of_window = dict(takewhile(lambda page: page[1], ((url, previous.get(url, "")) for url in urls)))
+        if not of_window:
+            return {}
+        known |= of_window
+    return known
 
 
-def _urls(uri: httpx.URL, source: HttpSource) -> Iterator[str]:
-    """The addresses of the pages, without end; of an API without pages its own."""
-    page = source.page
-    if page is None:
-        yield str(uri)
-        return
-    for number in count(page.start):
-        yield str(uri.copy_merge_params({page.param: str(number), page.size_param: str(page.size)}))
+class _Delivery:
+    """The folder of pages that grows, and what is known of it."""
+
+    def __init__(self, client: Client, asking: Asking, folder: Path, reach: Reach | None) -> None:
+        self._client, self._asking, self._folder, self._reach = client, asking, folder, reach
+        self._ledger = Ledger(client.limits.bytes, b'"', client.where)
+        self._etags: dict[str, str] = {}
+        self._count, self._broken = 0, False
+        with writing(folder):
+            folder.mkdir()
+
+    def bring(self, window: Values) -> None:
+        """The pages of one window, behind those that are there."""
+        walk = Walk(self._client, self._asking, self._client.limits.row_bytes, window, self._reach)
+        question: Question | None = walk.first()
+        while question:
+            self._count += 1
+            if self._count > (most := self._client.limits.pages):
+                raise over_limit("pages", self._count, most, self._client.where)
+            path = self._folder / f"{self._count:08}.{self._asking.source.format}"
+            answer = _save(self._client, question, path, self._ledger.size)
+            self._etags[question.url] = answer.headers.get("ETag", "")
+            self._ledger.add(path)
+            question = walk.after(pages.body(path, self._client.where), answer)
+        self._broken = self._broken or walk.broken
+
+    def received(self, name: str) -> Received:
+        # where answers say how to go on, or aren't told by their address, an ETag of each doesn't speak for all
+        source = self._asking.source
+        speak = all(self._etags.values()) and not (
+            source.next or source.body or (source.page and source.page.ends == "empty")
+        )
+        marks = self._reach.marks() if self._reach and not self._broken else {}
+        return Received(
+            self._folder, name, self._ledger.size, self._ledger.sha256, None, True,
+            self._etags if speak else {}, marks=marks,
+        )  # fmt: skip
 
 
-def _whole(client: Client, uri: httpx.URL, source: HttpSource, folder: Path, name: str) -> Received:
-    ledger = Ledger(client.limits.bytes, b'"', client.where)
-    etags: dict[str, str] = {}
-    with writing(folder):
-        folder.mkdir()
-    last = b""
-    for number, url in enumerate(_urls(uri, source), 1):
-        path = folder / f"{number:08}.json"
-        etags[url] = _save(client, url, path, client.limits.bytes - ledger.size)
-        ledger.add(path)
-        body = path.read_bytes()
-        if body == last:
-            raise SourceRefused(
-                f"page {number} is page {number - 1} again",
-                where=client.where,
-                hint="check the names under 'page' in 'source'",
-            )
-        if _is_last(body, source):
-            break
-        last = body
-    return Received(folder, name, ledger.size, ledger.sha256, None, True, etags if all(etags.values()) else {})
-
-
-def _is_last(body: bytes, source: HttpSource) -> bool:
-    """Whether the page isn't full. A page that can't be read is the last, too: landed, and refused when loaded."""
-    try:
-        return source.page is None or len(records(body, source.records, "")) < source.page.size
-    except DeliveryUnreadable:
-        return True
-
-
-def _client(asked: Asked, source: HttpSource, uri: httpx.URL, where: str) -> Client:
+def _client(asked: Asked, asking: Asking, where: str) -> Client:
     """A client with the connection's log-in, which goes to the connection's host only."""
-    if source.connection and urlsplit(connection_uri(source.connection)).hostname not in (None, uri.host):
+    source, limits = asking.source, asked.contract.limits
+    if source.connection and urlsplit(connection_uri(source.connection)).hostname not in (None, asking.address.host):
         raise SourceRefused(
             f"connection '{source.connection}' belongs to another host",
             where=where,
             hint="change 'uri' or 'connection'",
         )
-    return Client(
-        uri,
-        asked.contract.limits,
-        where,
-        login=login(source.connection) if source.connection else None,
-        headers={"Accept": "application/json", "Accept-Encoding": "gzip"},
-        rate_per_s=source.rate_per_s,
-    )
+    headers = {"Accept": _ACCEPTED[source.format], "Accept-Encoding": "gzip"} | source.headers
+    if source.body is not None:
+        headers["Content-Type"] = "application/json"
+    said = login(source.connection) if source.connection else None
+    return Client(asking.address, limits, where, login=said, headers=headers, rate_per_s=source.rate_per_s)
 
 
 def _unchanged(client: Client, url: str, etag: str) -> bool:
@@ -115,22 +126,27 @@ def _unchanged(client: Client, url: str, etag: str) -> bool:
     return client.patiently(ask)
 
 
-def _save(client: Client, url: str, path: Path, most_bytes: int) -> str:
-    """Writes the page's body and gives its ETag, empty if it has none."""
+def _save(client: Client, question: Question, path: Path, before: int) -> httpx.Response:
+    """Writes the page's body, when so many bytes came before it, and gives the answer's head."""
 
-    def load() -> str:
-        with client.answer(url) as answer:
+    def load() -> httpx.Response:
+        size = 0
+        with client.answer(question.url, body=question.body) as answer:
             with writing(path):
                 file = path.open("wb", buffering=0)
-            size = 0
             with file:
                 for piece in client.body(answer):
                     size += len(piece)
-                    if size > most_bytes:
-                        limit = client.limits.bytes
-                        raise over_limit("bytes", limit - most_bytes + size, limit, client.where)
+                    if before + size > client.limits.bytes:
+                        raise over_limit("bytes", before + size, client.limits.bytes, client.where)
+                    if size > pages.MOST_BYTES:
+                        raise DeliveryUnreadable(
+                            f"an answer of more than {pages.MOST_BYTES} bytes",
+                            where=client.where,
+                            hint="ask for it in pages, or as a file ('type: file')",
+                        )
                     with writing(path):
                         write(file, piece)
-            return str(answer.headers.get("ETag", ""))
+            return answer
 
     return client.patiently(load)
