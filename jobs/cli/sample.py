@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from contextlib import AbstractContextManager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,24 +19,46 @@ _FOLDER = "sample"
 """Below the lake's home: what `samples.serve` serves. It marks the lake as the sample's."""
 
 
+class Scale(StrEnum):
+    """What is made: `week`, twelve departments with planted defects; `full`, one night of a whole city."""
+
+    week = "week"
+    full = "full"
+
+
 @app.command("deliver")
 def deliver(
     seed: Annotated[int, typer.Option(help="Another seed makes another city.")] = 7,
+    scale: Annotated[
+        Scale, typer.Option(help="A week of twelve departments, or one night of 75 units and 34 million readings.")
+    ] = Scale.week,
 ) -> None:
-    """Write a week of deliveries of the sample city into the inbox, with planted defects. Needs about 1 GB."""
-    from lakehouse.settings import Settings
-    from samples import DAYS
-    from samples import deliver as make
+    """Write deliveries of the sample city into the inbox. A week, with planted defects, needs about 1 GB; `full` 3 GB.
 
-    home = Settings.from_environment().home
-    begun = time.monotonic()
-    make(home, seed=seed)
+    \b
+    For example:
+    citylake sample deliver
+    CITYLAKE_HOME=/tmp/city citylake sample deliver --scale full
+    """
+    from lakehouse.settings import Settings
+
+    home, begun = Settings.from_environment().home, time.monotonic()
+    if scale is Scale.full:
+        from samples import full
+
+        catalog, first, last = full.deliver(home, seed=seed), full.DAY, full.DAY
+    else:
+        from samples import DAYS
+        from samples import deliver as make
+
+        make(home, seed=seed)
+        catalog, first, last = None, DAYS[0], DAYS[-1]
     files = [path for path in (home / "inbox").glob("*/*/*/*") if path.is_file()]
     total = screen.size(sum(path.stat().st_size for path in files))
-    screen.line(f"{len(files)} files, {total}, days {DAYS[0]} to {DAYS[-1]}, in {time.monotonic() - begun:.0f} s")
+    screen.line(f"{len(files)} files, {total}, days {first} to {last}, in {time.monotonic() - begun:.0f} s")
     screen.line(f"inbox   {home / 'inbox'}")
-    screen.line(f"truth   {home / 'inbox' / 'truth.csv'}")
-    screen.line(f"next    citylake backfill --from {DAYS[0]} --to {DAYS[-1]}")
+    screen.line(f"set     export CITYLAKE_CATALOG={catalog}" if catalog else f"truth   {home / 'inbox' / 'truth.csv'}")
+    screen.line(f"next    citylake backfill --from {first} --to {last}")
 
 
 @app.command("serve", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
