@@ -24,9 +24,11 @@ from lakehouse.errors import (
     SourceRefused,
     SourceUnavailable,
 )
+from lakehouse.formats.archive import is_archive
 from lakehouse.layout import require_room
 from lakehouse.runs import Run
-from lakehouse.sources import Asked, fetch
+from lakehouse.sources import Asked, Received, fetch
+from lakehouse.sources.members import members
 
 _GROWTH = 1.5
 """What a delivery takes on the lake's disk, in sizes of it: the sample city's came to 1.2 in landing, bronze and silver,
@@ -56,6 +58,7 @@ def _refuse(fault: LakeError, contract: Contract) -> Outcome:
 def _bring(run: Run, contract: Contract, known: Known) -> Outcome:
     before = {delivery.id: delivery for delivery in landed(run.settings, contract, run.day)}
     sent, fault = _pull(run, contract, before, known)
+    sent += _opened(run, contract, before, {sent_in(name) for name, _ in sent}, known)
     there = before | {delivery.id: delivery for _, delivery in sent}
     now = {delivery.id for _, delivery in sent}
     loaded = _loaded(run, contract, there.values(), known)
@@ -124,8 +127,32 @@ def _pull(
     return sent, None
 
 
+def _opened(
+    run: Run, contract: Contract, before: Mapping[str, Delivery], came: set[str], known: Known
+) -> list[tuple[str, Delivery]]:
+    """What lies in archives that were refused, didn't come again, and can be taken apart now: the contract was mended."""
+    closed = [
+        delivery
+        for delivery in before.values()
+        if is_archive(delivery.file)
+        and delivery.member is None
+        and delivery.id in known.refused.keys() - known.loaded
+        and delivery.name not in came
+        and not known.is_replaced(contract, delivery.id)
+    ]
+    asked = Asked(contract, run.day, run.settings, run.staging)
+    found = []
+    for whole in closed:
+        received = Received(whole.path, whole.name, whole.bytes, whole.sha256, None, whole.quoted, whole.etags)
+        for member in members(received, asked):
+            if member.member:
+                found.append((member.name, land(run.settings, contract, run.day, member, whole.received_at)))
+    return found
+
+
 def _asked(run: Run, contract: Contract, into: Path, before: Mapping[str, Delivery], known: Known) -> Asked:
-    etags = {url: tag for delivery in before.values() for url, tag in delivery.etags.items()}
+    lying = {delivery for delivery, _ in known.carried_of(contract)}
+    etags = {url: tag for delivery in before.values() if delivery.id in lying for url, tag in delivery.etags.items()}
     day, counting = known.last.get((contract.department, contract.dataset), (run.day, frozenset()))
     last = [delivery for delivery in landed(run.settings, contract, day) if delivery.id in counting]
     marks = {column: value for delivery in last for column, value in delivery.marks.items()}

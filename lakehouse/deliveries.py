@@ -10,9 +10,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
@@ -89,7 +89,20 @@ def land(settings: Settings, contract: Contract, day: date, received: Received, 
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(arriving, folder)
-    return _read(folder)
+        return _read(folder)
+    known = _read(folder)
+    if received.etags.items() <= known.etags.items():
+        return known
+    return _tagged(known, received.etags)
+
+
+def _tagged(delivery: Delivery, etags: Mapping[str, str]) -> Delivery:
+    """The same delivery, also under what its source calls it by now."""
+    tagged = replace(delivery, etags={**delivery.etags, **etags})
+    draft = delivery.folder / f".{MANIFEST}"
+    draft.write_text(json.dumps(_plain(tagged), ensure_ascii=False, indent=1), "utf-8")
+    os.replace(draft, delivery.folder / MANIFEST)
+    return tagged
 
 
 def _link(path: Path, target: Path) -> None:

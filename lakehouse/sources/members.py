@@ -24,7 +24,6 @@ def members(received: Received, asked: Asked) -> Iterator[Received]:
     except DeliveryUnreadable:
         found = []
     yield from found or [received]
-    received.path.unlink(missing_ok=True)  # its members have links of their own
 
 
 def _members(received: Received, asked: Asked, source: Dialect) -> Iterator[Received]:

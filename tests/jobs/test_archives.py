@@ -7,6 +7,7 @@ import os
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def zipped(**members: str | bytes) -> bytes:
     return written.getvalue()
 
 
-def tarred(mode: str, **members: str) -> bytes:
+def tarred(mode: Any, **members: str) -> bytes:
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode=mode) as package:
         for name, content in members.items():
@@ -104,7 +105,7 @@ def test_only_the_members_that_are_meant(town: City) -> None:
 
 
 def test_a_bad_member_costs_itself_alone(town: City) -> None:
-    members = {
+    members: dict[str, str | bytes] = {
         "a.csv": A,
         "empty.csv": "",
         "inner.zip": zipped(**{"x.csv": A}),
@@ -189,3 +190,14 @@ def test_what_is_landed_is_enough_to_load_it(town: City) -> None:
             table.rename(table.with_name(f"gone-{layer}-{table.name}"))
     town.night()
     assert silver(town) == ["a", "b", "c"]
+
+
+def test_an_archive_that_comes_back_as_it_was_counts_again(town: City) -> None:
+    first, other = zipped(**{"a.csv": A, "b.csv": B}), zipped(**{"a.csv": A})
+    file = town.inbox / "things" / DAY.isoformat() / "all.zip"
+    for content, ids in ((first, "abc"), (other, "a"), (first, "abc")):
+        town.deliver("things", content, name="all.zip")
+        os.utime(file, (len(content), len(content)))  # as one restores a file
+        for _ in range(2):
+            town.night()
+            assert silver(town) == list(ids)
