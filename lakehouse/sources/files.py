@@ -1,176 +1,132 @@
-"""Files dropped where Citylake can read them, on any file system fsspec knows."""
+"""Files dropped in a folder, here or on a system elsewhere: what counts as delivered is the same everywhere."""
 
 import glob
-import os
-import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
-import fsspec
 import structlog
-from fsspec.implementations.local import LocalFileSystem
 
-from lakehouse.contract import Contract
-from lakehouse.errors import (
-    CitylakeError,
-    DeliveryUnreadable,
-    EnvironmentFault,
-    NotDelivered,
-    SourceRefused,
-    SourceUnavailable,
-)
-from lakehouse.settings import Settings
+from lakehouse.errors import CitylakeError, DeliveryUnreadable, NotDelivered, SourceRefused, SourceUnavailable
 from lakehouse.source import FileSource
-from lakehouse.sources.received import CHUNK, Asked, Ledger, Received, place, shown
+from lakehouse.sources.drop import Changed, Drop, Entry, Unreachable
+from lakehouse.sources.local import Local
+from lakehouse.sources.received import Asked, Ledger, Received, place, shown
 
 _UNFINISHED = (".tmp", ".part", ".crdownload", ".filepart")
 """Endings under which uploading programs write until the file is whole."""
 
+_OF_ONE_FILE = (SourceRefused, SourceUnavailable, DeliveryUnreadable, NotDelivered)
+"""Faults that say nothing about the next file, the gravest first."""
+
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
-class _Drop:
-    """Where files are dropped: links may not lead out of `root`."""
-
-    system: fsspec.AbstractFileSystem
-    pattern: str
-    root: Path
-    where: str
-
-
 def fetch(asked: Asked, source: FileSource) -> Iterator[Received]:
-    """The day's files in the order of their names. A file that is still being written is left for the next run.
+    """The day's files in the order of their names; those of which the system says what it said before are `unchanged`.
+    A file that is still being written is left for the next run.
 
-    Raises NotDelivered when no whole file is there; after the last file what was wrong with single ones: SourceRefused
-    for a link out of the inbox or an unreadable file, DeliveryUnreadable above the limit.
+    Raises NotDelivered when no whole file is there, Changed (one) when the only fault is that some are being written;
+    SourceUnavailable when the system doesn't answer; after the last file what was wrong with single ones: SourceRefused
+    for a link out of the inbox or an unreadable file, SourceUnavailable, DeliveryUnreadable above the limit.
     """
-    contract, day, into = asked.contract, asked.day, asked.into
-    drop = _drop(contract, source, day, asked.settings)
-    growing: list[str] = []
+    uri = source.uri.replace("{day}", asked.day.isoformat())
+    where = f"{asked.contract.name} {uri}"
     faults: list[CitylakeError] = []
+    growing: list[str] = []
     found = False
-    for path in _listed(drop):
-        name = shown(PurePosixPath(path).name)
-        ledger = Ledger(contract.limits.bytes, source.quote.encode(), f"{contract.name} {name}")
-        try:
-            received = _copied(drop, path, ledger, into)
-        except _OF_ONE_FILE as fault:
-            faults.append(fault)
-            continue
-        if received:
-            found = True
-            yield received
-        else:
-            growing.append(name)
-            _log.warning("still being written, left for the next run", where=drop.where, file=name)
+    with _opened(asked, source, uri, where) as (drop, entries):
+        for entry in entries:
+            name = shown(entry.name)
+            ledger = Ledger(asked.contract.limits.bytes, source.quote.encode(), f"{asked.contract.name} {name}")
+            try:
+                yield _taken(asked, drop, entry, ledger)
+            except Unreachable:
+                raise
+            except Changed:
+                growing.append(name)
+                _log.warning("still being written, left for the next run", where=where, file=name)
+            except _OF_ONE_FILE as fault:
+                faults.append(_named(fault, ledger.where) if fault.where == where else fault)
+            else:
+                found = True
+    hint = "it is looked for again with every run; ask the department if it stays away"
     if faults:
         raise _joined(faults)
+    if growing:
+        raise Changed(f"still being written: {', '.join(growing)}", where=where, hint=hint)
     if not found:
-        raise NotDelivered(
-            f"still being written: {', '.join(growing)}" if growing else f"nothing delivered for {day}",
-            where=drop.where,
-            hint="it is looked for again with every run; ask the department if it stays away",
-        )
+        raise NotDelivered(f"nothing delivered for {asked.day}", where=where, hint=hint)
 
 
-_OF_ONE_FILE = (SourceRefused, DeliveryUnreadable, NotDelivered)
-"""Faults that say nothing about the next file, the gravest first."""
+def _named(fault: CitylakeError, where: str) -> CitylakeError:
+    """A fault of the system, told as one of the file it was met at."""
+    return type(fault)(fault.what, where=where, hint=fault.hint)
 
 
 def _joined(faults: Sequence[CitylakeError]) -> CitylakeError:
     """One error that says all of them, of the gravest kind."""
-    gravest = min(faults, key=lambda fault: _OF_ONE_FILE.index(type(fault)))
-    return gravest if len(faults) == 1 else type(gravest)("; ".join(map(str, faults)))
+    kinds = [next(kind for kind in _OF_ONE_FILE if isinstance(fault, kind)) for fault in faults]
+    return faults[0] if len(faults) == 1 else min(kinds, key=_OF_ONE_FILE.index)("; ".join(map(str, faults)))
 
 
-def _drop(contract: Contract, source: FileSource, day: date, settings: Settings) -> _Drop:
-    where = f"{contract.name} {source.uri.replace('{day}', day.isoformat())}"
-    uri = source.uri.replace("{inbox}", glob.escape(str(settings.inbox))).replace("{day}", day.isoformat())
-    try:
-        system, pattern = fsspec.url_to_fs(uri)
-    except (ImportError, ValueError) as error:
-        raise EnvironmentFault(
-            f"the file system can't be opened: {error}", where=where, hint="install its driver"
-        ) from error
+@contextmanager
+def _opened(asked: Asked, source: FileSource, uri: str, where: str) -> Iterator[tuple[Drop, Iterator[Entry]]]:
+    """The place where the files lie, and those that are meant, in the order of their paths."""
+    if source.connection or ("://" in uri and not uri.startswith("file://")):
+        from lakehouse.sources.remote import Remote, address, opener  # what it drags in is for systems elsewhere
+
+        target = address(uri, source.connection, where)
+        with Remote(opener(target, asked.contract.limits, where), asked.contract.limits, where) as remote:
+            yield remote, iter([Entry(target.path)]) if target.is_one_file else _listed(remote, target.path)
+        return
+    pattern = uri.removeprefix("file://").replace("{inbox}", glob.escape(str(asked.settings.inbox)))
     fixed = takewhile(lambda part: not glob.has_magic(part), PurePosixPath(pattern).parts[:-1])
-    root = settings.inbox if source.uri.startswith("{inbox}") else Path(*fixed)
-    return _Drop(system, pattern, root.resolve(), where)
+    local = Local(asked.settings.inbox if "{inbox}" in uri else Path(*fixed), where)
+    yield local, _listed(local, pattern)
 
 
-def _listed(drop: _Drop) -> list[str]:
-    with _refusals(drop.where):
-        found = drop.system.glob(drop.pattern, detail=True)
-    return sorted(path for path, info in found.items() if info["type"] != "directory" and is_meant(path))
+def _listed(drop: Drop, pattern: str) -> Iterator[Entry]:
+    """The files under a path whose parts may hold wildcards (`*`, `?`, `[abc]`)."""
+    *folders, name = PurePosixPath(pattern).parts
+    found = [Entry("/", True)]
+    for part in folders:
+        found = [entry for entry in _below(drop, found, part) if entry.is_folder]
+    files = (entry for entry in _below(drop, found, name) if not entry.is_folder or not glob.has_magic(name))
+    yield from sorted(files, key=lambda entry: entry.path)
 
 
-def is_meant(path: str) -> bool:
-    """Whether a file is what somebody sends: not hidden, not a program's own, not still being uploaded."""
-    name = PurePosixPath(path).name
+def _below(drop: Drop, folders: Iterable[Entry], part: str) -> Iterator[Entry]:
+    for folder in folders:
+        if not glob.has_magic(part):
+            yield Entry(str(PurePosixPath(folder.path, part)), True)
+            continue
+        with suppress(NotDelivered):
+            for entry in drop.entries(folder.path):
+                if fnmatchcase(entry.name, part) and _is_meant(entry.name):
+                    yield entry
+
+
+def _is_meant(name: str) -> bool:
     return not name.startswith((".", "~$")) and not name.lower().endswith(_UNFINISHED)
 
 
-def _copied(drop: _Drop, path: str, ledger: Ledger, into: Path) -> Received | None:
-    """The file in `into`, or None if it changed while it was copied."""
-    name = PurePosixPath(path).name
-    target = place(name, into)
+def _taken(asked: Asked, drop: Drop, entry: Entry, ledger: Ledger) -> Received:
+    """The file in `into`, or word that it is what came before. Raises Changed when it changed while it was copied."""
+    name, key = shown(entry.name), shown(entry.path)
+    known = asked.previous.get(key)
+    look = entry.look if known and entry.look.mark == known else drop.look(entry.path)
+    if known and look.mark == known:
+        return Received(asked.into, name, 0, "", None, True, {key: known}, unchanged=True)
+    target = place(entry.name, asked.into)
     try:
-        with _refusals(ledger.where), _stream(drop, path) as stream:
-            before = _look(drop.system, path)
-            ledger.store(iter(lambda: stream.read(CHUNK), b""), target)
-            after = _look(drop.system, path)
+        ledger.store(drop.pieces(entry.path, look), target)
+        if drop.look(entry.path) != look or look.size not in (None, ledger.size):
+            raise Changed("it changed while it was copied", where=ledger.where, hint="it is looked for again")
     except CitylakeError:
         target.unlink(missing_ok=True)
         raise
-    if before != after or ledger.size != after[0]:
-        target.unlink()
-        return None
-    return Received(target, shown(name), ledger.size, ledger.sha256, after[1], ledger.quoted)
-
-
-def _look(system: fsspec.AbstractFileSystem, path: str) -> tuple[int, datetime | None]:
-    system.invalidate_cache()
-    try:
-        modified = system.modified(path)
-    except NotImplementedError:
-        modified = None
-    return system.size(path), modified.astimezone(UTC) if modified else None
-
-
-@contextmanager
-def _stream(drop: _Drop, path: str) -> Iterator[BinaryIO]:
-    if not isinstance(drop.system, LocalFileSystem):
-        with drop.system.open(path, "rb") as stream:
-            yield stream
-        return
-    real, name = Path(path).resolve(), shown(Path(path).name)
-    if not real.is_relative_to(drop.root):
-        raise SourceRefused(f"'{name}' is a link out of the inbox", where=drop.where, hint="deliver the file itself")
-    # O_NONBLOCK: opening a named pipe would wait for its writer for ever
-    handle = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(handle, "rb", buffering=0) as stream:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise SourceRefused(f"'{name}' is not a plain file", where=drop.where, hint="deliver a plain file")
-        yield stream
-
-
-@contextmanager
-def _refusals(where: str) -> Iterator[None]:
-    """Trouble of the file system, as errors of ours."""
-    try:
-        yield
-    except PermissionError as error:
-        raise SourceRefused(
-            "we may not read it", where=where, hint="give the account of Citylake read access"
-        ) from error
-    except FileNotFoundError as error:
-        raise NotDelivered("it vanished while it was copied", where=where, hint="it is looked for again") from error
-    except (OSError, TimeoutError) as error:
-        raise SourceUnavailable(
-            f"reading failed: {error.strerror or error}", where=where, hint="try again later"
-        ) from error
+    etags = {key: look.mark} if look.mark else {}
+    return Received(target, name, ledger.size, ledger.sha256, look.modified, ledger.quoted, etags)
