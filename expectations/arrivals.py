@@ -217,6 +217,8 @@ def carried(rows: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
     found = set()
     for row in rows:
         pair = row["delivery_id"], row["name"]
+        if row["delivery_id"] is None:
+            continue  # a source's word on the day, about nothing that lies there
         if row["event"] in ("loaded", "refused", "duplicate_of", "restored"):
             found.add(pair)
         elif row["event"] == "superseded":

@@ -17,7 +17,7 @@ from lakehouse.contract import Contract
 from lakehouse.errors import DeliveryUnreadable, LakeError, UsageError
 from lakehouse.exchange import keys
 from lakehouse.exchange.package import write
-from lakehouse.exchange.receipts import count_loaded, received_from
+from lakehouse.exchange.receipts import count_loaded, received_from, word
 from lakehouse.exchange.signed import File, Manifest, Receipt, Request, Signed, kept, opened, sign, stamped
 from lakehouse.lake import Lake
 from lakehouse.settings import Settings
@@ -231,12 +231,12 @@ def received(catalog: Catalog) -> list[Contract]:
 
 def _received(settings: Settings, contract: Contract) -> Standing:
     stream = _stream(settings, contract)
-    accepted, receipts = stream.accepted(), stream.chain().receipts()
-    newest = {signed.record.day: signed.sha256 for signed in accepted.values()}
-    final = {receipt.package for receipt in receipts if receipt.outcome != "accepted"}
-    waiting = tuple(sorted(day for day, package in newest.items() if package not in final))
-    word = {receipt.name: receipt for receipt in receipts}.values()
-    refused = tuple(f"{receipt.name}: {receipt.reason}" for receipt in word if receipt.outcome == "refused")
+    accepted, receipts = stream.accepted(), stream.chain().receipts
+    last_of_day = {signed.record.day: signed.sha256 for signed in accepted.values()}
+    said = {day: word(receipts, package) for day, package in last_of_day.items()}
+    waiting = tuple(sorted(day for day, last in said.items() if last is None or last.outcome == "accepted"))
+    by_name = {receipt.name: receipt for receipt in receipts if (stream.inbox / receipt.name).exists()}
+    refused = tuple(f"{name}: {last.reason}" for name, last in by_name.items() if last.outcome == "refused")
     last = max(accepted, default=0)
     day = accepted[last].record.day if last else None
     source = stream.source
@@ -296,21 +296,19 @@ def compare(settings: Settings, dataset: str, receiver: str, folder: Path) -> li
 
 
 def _compared(signed: Signed[Manifest], receipts: list[Receipt], newest: int) -> Compared:
-    ours = signed.record
-    words = [receipt for receipt in receipts if receipt.package == signed.sha256]
-    accepted = any(receipt.outcome == "accepted" for receipt in words)
-    last = [r for r in words if r.outcome == "loaded" or (r.outcome == "refused" and not accepted)][-1:]
-    verdict, agrees = "", False
+    ours, last = signed.record, word(receipts, signed.sha256)
+    counts: tuple[int | None, ...] = (None, None, None)
+    agrees = False
     match last:
-        case [Receipt(outcome="loaded") as word]:
-            agrees = word.rows_in == ours.rows
-            verdict = "loaded" if agrees else f"rows differ: {ours.rows} sent, {word.rows_in} found"
-        case _ if accepted:
+        case Receipt(outcome="loaded"):
+            counts = (last.rows_in, last.accepted, last.quarantined)
+            agrees = last.rows_in == ours.rows
+            verdict = "loaded" if agrees else f"rows differ: {ours.rows} sent, {last.rows_in} found"
+        case Receipt(outcome="accepted"):
             agrees = True
             verdict = "accepted, not loaded yet" if ours.sequence == newest else f"replaced by package {newest}"
-        case [word]:
-            verdict = f"refused: {word.reason}"
-        case _:
+        case Receipt():
+            verdict = f"refused: {last.reason}"
+        case None:
             verdict = "another package has its number" if receipts else "no receipt"
-    counts = (last[0].rows_in, last[0].accepted, last[0].quarantined) if last else (None, None, None)
-    return Compared(ours.sequence, ours.day, ours.rows, *counts, verdict, agrees)
+    return Compared(ours.sequence, ours.day, ours.rows, *counts, verdict=verdict, agrees=agrees)

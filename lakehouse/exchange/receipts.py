@@ -9,8 +9,7 @@ from lakehouse.contract import Contract
 from lakehouse.deliveries import delivery_id
 from lakehouse.errors import DeliveryUnreadable
 from lakehouse.exchange.keys import PublicKey, home
-from lakehouse.exchange.signed import Manifest, Receipt, Signed, opened, sign, stamped
-from lakehouse.exchange.signed import kept as records
+from lakehouse.exchange.signed import Manifest, Receipt, Signed, kept, sign, stamped
 from lakehouse.ops import Ops
 from lakehouse.settings import Settings
 from lakehouse.sources.received import Received
@@ -25,22 +24,26 @@ class Chain:
         self._settings = settings
         self._of = {"sender": sender, "receiver": receiver, "dataset": dataset}
         self.folder = home(settings) / "receipts" / sender / dataset
-        self._signed = unbroken(records(Receipt, self.folder), str(self.folder))
-
-    def receipts(self) -> list[Receipt]:
-        return [signed.record for signed in self._signed]
-
-    def says(self, **facts: Any) -> bool:
-        """Whether a receipt already says this of a package."""
-        return any(all(getattr(receipt, name) == fact for name, fact in facts.items()) for receipt in self.receipts())
+        signed = unbroken(kept(Receipt, self.folder), str(self.folder))
+        self.receipts = [each.record for each in signed]
+        self._last = signed[-1].sha256 if signed else None
 
     def add(self, now: datetime, **facts: Any) -> None:
         """One more receipt. Raises LakeError when the disk won't, EnvironmentFault without a private key."""
-        number, last = len(self._signed) + 1, self._signed[-1].sha256 if self._signed else None
-        receipt = Receipt(**self._of, created_at=stamped(now), number=number, previous=last, **facts)
+        number = len(self.receipts) + 1
+        receipt = Receipt(**self._of, created_at=stamped(now), number=number, previous=self._last, **facts)
         signed = sign(receipt, self._settings)
         signed.keep(self.folder, f"{number:08d}")
-        self._signed.append(signed)
+        self.receipts.append(receipt)
+        self._last = signed.sha256
+
+
+def word(receipts: Sequence[Receipt], package: str) -> Receipt | None:
+    """The last word on the package with this hash: of an accepted one under the name it was accepted by, for a copy under
+    another name is refused without a word against the first."""
+    said = [receipt for receipt in receipts if receipt.package == package]
+    first = next((receipt for receipt in said if receipt.outcome == "accepted"), None)
+    return next((receipt for receipt in reversed(said) if first is None or receipt.name == first.name), None)
 
 
 def unbroken(chain: Mapping[int, Signed[Receipt]], where: str) -> list[Signed[Receipt]]:
@@ -61,30 +64,23 @@ def unbroken(chain: Mapping[int, Signed[Receipt]], where: str) -> list[Signed[Re
 
 def received_from(folder: Path, by: Sequence[PublicKey]) -> list[Receipt]:
     """The receipts another party wrote. Raises DeliveryUnreadable when one isn't signed by it, or the chain is broken."""
-    chain = records(Receipt, folder)
-    for number, signed in chain.items():
-        opened(Receipt, signed.data, signed.signature, by, str(folder / f"{number:08d}.json"))
-    return [signed.record for signed in unbroken(chain, str(folder))]
+    return [signed.record for signed in unbroken(kept(Receipt, folder, by), str(folder))]
 
 
 def count_loaded(
-    settings: Settings, contract: Contract, kept: Mapping[int, Signed[Manifest]], chain: Chain, now: datetime
+    settings: Settings, contract: Contract, accepted: Mapping[int, Signed[Manifest]], chain: Chain, now: datetime
 ) -> int:
     """A receipt for every package whose rows have found their place since, or could not be loaded. How many there were."""
     told = Ops(settings.home).read("deliveries").to_pylist()
     fates = {row["delivery_id"]: row for row in told if row["event"] in ("cleaned", "refused")}
-    names = {receipt.sequence: receipt.name for receipt in chain.receipts() if receipt.outcome == "accepted"}
-    written = 0
-    for sequence, signed in kept.items():
+    before = len(chain.receipts)
+    for sequence, signed in accepted.items():
         found = [fates.get(delivery) for delivery in _deliveries(contract, signed.record)]
-        if None in found:
-            continue
         facts = _facts([row for row in found if row])
-        last = [r for r in chain.receipts() if r.package == signed.sha256 and r.outcome != "accepted"][-1:]
-        if not last or any(getattr(last[0], name) != fact for name, fact in facts.items()):
-            chain.add(now, name=names[sequence], sequence=sequence, package=signed.sha256, **facts)
-            written += 1
-    return written
+        said = word(chain.receipts, signed.sha256)
+        if said and None not in found and any(getattr(said, name) != fact for name, fact in facts.items()):
+            chain.add(now, name=said.name, sequence=sequence, package=signed.sha256, **facts)
+    return len(chain.receipts) - before
 
 
 def _deliveries(contract: Contract, manifest: Manifest) -> set[str]:

@@ -164,10 +164,18 @@ def parsed(kind: type[Kind], data: bytes, signature: bytes, where: str) -> Signe
         ) from None
 
 
-def kept(kind: type[Kind], folder: Path) -> dict[int, Signed[Kind]]:
-    """The records that lie in a folder under their numbers."""
-    pairs = ((path, path.with_suffix(".sig")) for path in sorted(folder.glob("[0-9]*.json")))
-    return {int(data.stem): parsed(kind, data.read_bytes(), sig.read_bytes(), str(data)) for data, sig in pairs}
+def kept(kind: type[Kind], folder: Path, by: Sequence[PublicKey] | None = None) -> dict[int, Signed[Kind]]:
+    """The records that lie in a folder under their numbers, in order: ours, or those another party has signed with `by`.
+
+    Raises DeliveryUnreadable for one that isn't.
+    """
+    found = {}
+    for path in sorted(folder.glob("[0-9]*.json")):
+        data, signature, where = path.read_bytes(), path.with_suffix(".sig").read_bytes(), str(path)
+        found[int(path.stem)] = (
+            parsed(kind, data, signature, where) if by is None else opened(kind, data, signature, by, where)
+        )
+    return found
 
 
 def stamped(now: datetime) -> datetime:

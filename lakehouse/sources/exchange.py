@@ -1,8 +1,9 @@
 """Exchange packages of another party: verified before anything lands, receipted, each loaded once."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import structlog
@@ -10,7 +11,7 @@ import structlog
 from lakehouse.errors import DeliveryUnreadable, NotDelivered, SourceUnavailable
 from lakehouse.exchange import keys
 from lakehouse.exchange.package import SIGNATURE, Package, reading
-from lakehouse.exchange.receipts import Chain, count_loaded
+from lakehouse.exchange.receipts import Chain, count_loaded, word
 from lakehouse.exchange.signed import Manifest, Signed, kept
 from lakehouse.settings import Settings, clock
 from lakehouse.source import ExchangeSource
@@ -43,13 +44,23 @@ class Stream:
         """Sequence number -> the accepted package's manifest, in order."""
         return kept(Manifest, self.folder)
 
+    @property
+    def inbox(self) -> Path:
+        """The folder the packages arrive in."""
+        return Path(self.source.uri.removeprefix("file://").replace("{inbox}", str(self.settings.inbox)))
+
     def chain(self) -> Chain:
         return Chain(self.settings, self.source.sender, self.us, self.source.dataset)
 
 
-def gaps(accepted: dict[int, Signed[Manifest]]) -> list[int]:
+def gaps(accepted: Mapping[int, Signed[Manifest]]) -> list[int]:
     """The sequence numbers below the last that haven't come."""
     return [number for number in range(1, max(accepted, default=0)) if number not in accepted]
+
+
+def newest(accepted: Mapping[int, Signed[Manifest]], day: date) -> int:
+    """The last package that covers the day, 0 if none does: it replaces those before it."""
+    return max((number for number, signed in accepted.items() if signed.record.day == day), default=0)
 
 
 def fetch(asked: Asked, source: ExchangeSource) -> Iterator[Received]:
@@ -59,15 +70,14 @@ def fetch(asked: Asked, source: ExchangeSource) -> Iterator[Received]:
     that weren't before, SourceUnavailable when the folder can't be read.
     """
     stream = Stream.of(asked.settings, source)
-    paths = _packages(asked, source)
+    paths = _packages(stream)
     with keys.alone(asked.settings):
         chain = stream.chain()
         count_loaded(asked.settings, asked.contract, stream.accepted(), chain, clock())
         judge = _Judge(asked, stream, chain)
         for path in paths:
             judge.look(path)
-    of_day = [number for number, signed in judge.accepted.items() if signed.record.day == asked.day]
-    lying = judge.lying.get(max(of_day, default=0), [])
+    lying = judge.lying.get(newest(judge.accepted, asked.day), [])
     yield from lying
     if judge.refused:
         raise DeliveryUnreadable("; ".join(judge.refused), where=f"{asked.contract.name} {source.uri}")
@@ -80,15 +90,13 @@ def fetch(asked: Asked, source: ExchangeSource) -> Iterator[Received]:
         )
 
 
-def _packages(asked: Asked, source: ExchangeSource) -> list[Path]:
+def _packages(stream: Stream) -> list[Path]:
     """Zips, and folders that are whole: their signature is written last."""
-    folder = Path(source.uri.removeprefix("file://").replace("{inbox}", str(asked.settings.inbox)))
-    start = f"{source.sender}.{source.dataset}."
+    folder, start = stream.inbox, f"{stream.source.sender}.{stream.source.dataset}."
     try:
         found = sorted(path for path in folder.iterdir() if path.name.startswith(start)) if folder.exists() else []
     except OSError as error:
-        where = f"{asked.contract.name} {source.uri}"
-        raise SourceUnavailable(f"it can't be listed ({error.strerror})", where=where, hint="give access") from error
+        raise SourceUnavailable(f"can't be listed ({error.strerror})", where=str(folder), hint="give access") from error
     return [path for path in found if path.suffix == ".zip" or (path / SIGNATURE).exists()]
 
 
@@ -109,9 +117,11 @@ class _Judge:
             with reading(path) as package:
                 signed = package.manifest(self.stream.by)
                 self._check(signed)
-                self._take(package, signed, name)
+                self._take(package, signed, path)
         except DeliveryUnreadable as fault:
             self._refuse(name, signed, fault)
+        else:
+            self._accept(signed, name)
 
     def _check(self, signed: Signed[Manifest]) -> None:
         """Raises DeliveryUnreadable unless the package is meant for us and fits between those we have."""
@@ -134,39 +144,40 @@ class _Judge:
         place = keys.signer(signed.data, signed.signature, self.stream.by)
         return -1 if place is None else place  # the key of an accepted package may have left the register since
 
-    def _take(self, package: Package, signed: Signed[Manifest], name: str) -> None:
-        """Verifies the data unless that was done before and the day isn't asked for; then keeps the manifest."""
-        sequence, ours = signed.record.sequence, signed.record.day == self.asked.day
-        if sequence in self.accepted and (sequence in self.lying or self._repeats(signed, name)):
-            raise _misfit(f"repeated: package {sequence} is here under another name")
-        if sequence in self.accepted and not ours:
-            return
-        into = self.asked.into / str(sequence)
+    def _take(self, package: Package, signed: Signed[Manifest], path: Path) -> None:
+        """Verifies the data of a package that is new, or the newest of the day asked for: those stay in the asked folder."""
+        record = signed.record
+        ours = record.day == self.asked.day
+        if record.sequence in self.accepted:
+            if self._repeats(signed, path):
+                raise _misfit(f"repeated: package {record.sequence} came before")
+            if not ours or record.sequence < newest(self.accepted, record.day):
+                return
+        into = self.asked.into / str(record.sequence)
         shutil.rmtree(into, ignore_errors=True)
-        files = package.extract(signed.record, self.asked.contract, self.stream.source, into)
+        files = package.extract(record, self.asked.contract, self.stream.source, into)
         if ours:
-            self.lying[sequence] = files
+            self.lying[record.sequence] = files
         else:
             shutil.rmtree(into)
-        self._accept(signed, name)
 
-    def _repeats(self, signed: Signed[Manifest], name: str) -> bool:
-        return not self.chain.says(package=signed.sha256, outcome="accepted", name=name)
+    def _repeats(self, signed: Signed[Manifest], path: Path) -> bool:
+        """Whether an accepted package is here under a second name, beside the first or after its rows were loaded."""
+        said = word(self.chain.receipts, signed.sha256)
+        if said is None or said.name == shown(path.name):
+            return False
+        return path.with_name(said.name).exists() or said.outcome != "accepted"
 
     def _accept(self, signed: Signed[Manifest], name: str) -> None:
         record = signed.record
-        if not self.chain.says(package=signed.sha256, outcome="accepted"):
-            self.chain.add(
-                clock(),
-                name=name,
-                sequence=record.sequence,
-                package=signed.sha256,
-                outcome="accepted",
-                reason=self._place(record),
-            )
-        if record.sequence not in self.accepted:
-            signed.keep(self.stream.folder, f"{record.sequence:08d}")
-            self.accepted[record.sequence] = signed
+        if record.sequence in self.accepted:
+            return
+        said = word(self.chain.receipts, signed.sha256)
+        if said is None or said.outcome == "refused":
+            facts = {"sequence": record.sequence, "package": signed.sha256, "reason": self._place(record)}
+            self.chain.add(clock(), name=name, outcome="accepted", **facts)
+        signed.keep(self.stream.folder, f"{record.sequence:08d}")
+        self.accepted[record.sequence] = signed
 
     def _place(self, record: Manifest) -> str | None:
         """What is odd about the place in which an accepted package came."""
@@ -178,12 +189,12 @@ class _Judge:
         return None
 
     def _refuse(self, name: str, signed: Signed[Manifest] | None, fault: DeliveryUnreadable) -> None:
-        facts = {"name": name, "package": signed.sha256 if signed else None, "reason": fault.what}
-        if not self.chain.says(outcome="refused", **facts):
-            _log.warning("package refused", file=name, reason=fault.what)
-            sequence = signed.record.sequence if signed else None
-            self.chain.add(clock(), outcome="refused", sequence=sequence, **facts)
-            self.refused.append(f"{name}: {fault.what}")
+        if any(r.name == name and r.reason == fault.what for r in self.chain.receipts):
+            return
+        _log.warning("package refused", file=name, reason=fault.what)
+        facts = {"sequence": signed.record.sequence, "package": signed.sha256} if signed else {}
+        self.chain.add(clock(), name=name, outcome="refused", reason=fault.what, **facts)
+        self.refused.append(f"{name}: {fault.what}")
 
 
 def _misfit(what: str) -> DeliveryUnreadable:
