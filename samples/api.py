@@ -41,6 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers GET. `folder` and `token` are set by `running`."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are sent apart: each would wait 40 ms for the other's receipt
     folder: Path
     token: str
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from typing import Annotated
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httpx
@@ -40,6 +41,16 @@ _DIGESTS: Mapping[str, Callable[[bytes], str]] = {
     "hex": bytes.hex,
     "base64": lambda raw: base64.b64encode(raw).decode(),
 }
+
+
+class _Token(msgspec.Struct):
+    """What RFC 6749, 5.1 says is given. One that doesn't say how long it lives is used until it is refused."""
+
+    access_token: Annotated[str, msgspec.Meta(min_length=1)]
+    expires_in: float = float("inf")
+
+
+_TOKEN = msgspec.json.Decoder(_Token, strict=False)  # not strict: many send the seconds as text
 
 
 class Login:
@@ -98,12 +109,12 @@ class OAuth2(Login):
         asked = {"grant_type": "client_credentials"} | ({"scope": self._scope} if self._scope else {})
         began = time.monotonic()
         try:
-            given = msgspec.json.decode(post(self._address, asked | self._fields, self._headers))
-            self._token, life_s = str(given["access_token"]), float(given.get("expires_in", "inf"))
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
+            given = _TOKEN.decode(post(self._address, asked | self._fields, self._headers))
+        except msgspec.DecodeError:
             # not the cause: it may show the answer
             raise SourceRefused("the log-in's answer is no token", hint="check 'token=' in the connection") from None
-        self._until = began + life_s - min(_EARLIER_S, life_s / 10 if life_s < float("inf") else 0)
+        life_s = given.expires_in
+        self._token, self._until = given.access_token, began + life_s - min(_EARLIER_S, life_s / 10)
 
 
 class Signed(Login):

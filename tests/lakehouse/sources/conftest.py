@@ -1,6 +1,6 @@
 """A contract with any source, and a folder to receive into."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -9,21 +9,30 @@ import pytest
 from lakehouse.contract import Contract
 from lakehouse.settings import Settings
 from lakehouse.sources import Asked, Received, fetch
+from tests.lakehouse.sources.loopback import Server, serving
 
 DAY = date(2026, 11, 21)
 
 
-def contract_of(limits: dict[str, int] | None = None, key: tuple[str, ...] = (), **source: object) -> Contract:
+def contract_of(
+    limits: dict[str, int] | None = None,
+    key: tuple[str, ...] = (),
+    columns: dict[str, object] | None = None,
+    load: str = "append",
+    order: str | None = None,
+    **source: object,
+) -> Contract:
     return Contract(
         department="d",
         dataset="t",
         title="t",
         kind="government",
         sharing="unconditional",
-        load="append",
+        load=load,
+        order=order,
         source=source,
         key=key,
-        columns={"id": {"type": "string"}, "name": {"type": "string", "from": "Name"}},
+        columns=columns or {"id": {"type": "string"}, "name": {"type": "string", "from": "Name"}},
         limits=limits or {},
     )
 
@@ -53,3 +62,10 @@ def fetched(tmp_path: Path) -> Callable[..., list[Received]]:
         return list(fetch(Asked(contract_of(**contract), DAY, settings, into, previous or {}, marks or {}, state)))
 
     return call
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """An HTTP server that answers as a test tells it to."""
+    with serving() as started:
+        yield started
