@@ -21,9 +21,9 @@ from expectations.rules import parameters_of
 from expectations.suite.vocabulary import words
 from lakehouse.api import ApiSince, Next, Ok, Paging, Window
 from lakehouse.contract import ROLES, Arrival, Column, Contract, DriftModes, Expectations, Limits, Operations, Point
-from lakehouse.declared import Record
+from lakehouse.declared import Record, Since
 from lakehouse.instants import translated
-from lakehouse.source import ExchangeSource, FileSource, HttpSource, PostgresSource
+from lakehouse.source import ExchangeSource, FileSource, HttpSource, JdbcSource
 
 _HERE = Path(__file__).parent
 
@@ -36,7 +36,8 @@ _SECTIONS: tuple[tuple[str, str, type[Record]], ...] = (
     ("`source.window` of HTTP", "", Window),
     ("`source.since` of HTTP", "", ApiSince),
     ("`source.ok` of HTTP", "", Ok),
-    ("`source`: PostgreSQL", "", PostgresSource),
+    ("`source`: databases", "", JdbcSource),
+    ("`source.since` of databases", "", Since),
     ("`source`: exchange packages", "", ExchangeSource),
     ("`cdc`", "", Operations),
     ("`arrives`", "", Arrival),

@@ -326,6 +326,10 @@ class Contract(Record):
             mistakes.append("order: only load 'upsert' and 'cdc' compare versions of a row")
         if self.cdc and self.load != "cdc":
             mistakes.append("cdc: only load 'cdc' has operations")
+        if getattr(self.source, "changes", False) and self.load != "cdc":
+            mistakes.append("source.changes: what differs since the last day needs load 'cdc'")
+        if getattr(self.source, "since", None) and self.load == "snapshot":
+            mistakes.append("source.since: a snapshot holds everything, not what is new")
         if self.rank:
             lenient = [name for name in self.placing if name in self.columns and self.columns[name].level == "warn"]
             mistakes += [f"columns.{name}.level: a row without its place can't be merged" for name in lenient]

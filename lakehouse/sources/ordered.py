@@ -62,7 +62,7 @@ def delivered(asked: Asked, source: TableSource, spool: Path, columns: list[str]
             marks = {name: greatest} if greatest else {}
     ledger = Ledger(contract.limits.bytes, b'"', where)
     ledger.add(path)
-    return Received(path, path.name, ledger.size, ledger.sha256, None, True, marks=marks, state=state)
+    return Received(path, f"{source.name}.parquet", ledger.size, ledger.sha256, None, True, marks=marks, state=state)
 
 
 def _key(contract: Contract, columns: list[str]) -> list[str]:

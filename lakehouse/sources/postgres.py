@@ -12,7 +12,7 @@ from lakehouse.settings import ZONE
 from lakehouse.source import TableSource
 from lakehouse.sources import tables
 from lakehouse.sources.received import Asked, Received
-from lakehouse.sources.tables import CONNECT_S, Condition, Query, Trouble, empty
+from lakehouse.sources.tables import CONNECT_S, Condition, Query, Trouble, empty, quoted
 
 _COLUMNS = """
 SELECT attname::text, CASE WHEN typbasetype = 0 THEN format_type(atttypid, NULL) ELSE format_type(typbasetype, NULL) END
@@ -33,7 +33,7 @@ def fetch(asked: Asked, source: TableSource) -> Iterator[Received]:
 
 def _read(query: Query) -> Iterator[pa.RecordBatch]:
     with _refusals(query), _cursor(query) as cursor:
-        cursor.execute(_COLUMNS, (query.table(_quoted),))
+        cursor.execute(_COLUMNS, (query.table(quoted),))
         kinds = dict(cursor.fetchall())
         columns = query.checked(list(kinds))
         # bound as settings of the transaction: a query with parameters of its own would not stream
@@ -41,10 +41,11 @@ def _read(query: Query) -> Iterator[pa.RecordBatch]:
             cursor.execute(f"SELECT set_config('citylake.value{number}', $1, true)", (str(condition.value),))
             cursor.fetchall()
 
-        def bound(condition: Condition) -> str:
-            return f"current_setting('citylake.value{query.conditions.index(condition)}')::{kinds[condition.column]}"
+        def compared(condition: Condition) -> str:
+            value = f"current_setting('citylake.value{query.conditions.index(condition)}')::{kinds[condition.column]}"
+            return f"{quoted(condition.column)} {condition.sign} {value}"
 
-        cursor.execute(query.select((_text(name, kinds[name]) for name in columns), _quoted, bound))
+        cursor.execute(query.select((_text(name, kinds[name]) for name in columns), quoted, compared))
         yield empty(columns)
         try:
             yield from cursor.fetch_record_batch()
@@ -53,7 +54,7 @@ def _read(query: Query) -> Iterator[pa.RecordBatch]:
 
 
 def _text(name: str, kind: str) -> str:
-    column = _quoted(name)
+    column = quoted(name)
     return f"encode({column}, 'hex') AS {column}" if kind == "bytea" else f"{column}::text AS {column}"
 
 
@@ -74,10 +75,6 @@ def _cursor(query: Query) -> Iterator[adbc.Cursor]:
         for setting in settings:
             cursor.execute(f"SET {setting}")
         yield cursor
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 @contextmanager

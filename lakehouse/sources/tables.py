@@ -89,13 +89,12 @@ class Query:
                 raise SourceRefused(f"the table has no column '{name}'", where=self.where, hint=hint)
         return columns
 
-    def select(self, columns: Iterable[str], quoted: Callable[[str], str], bound: Callable[[Condition], str]) -> str:
-        """The query, made of expressions for the columns; `bound` says what stands for a condition's value."""
+    def select(self, columns: Iterable[str], quoted: Callable[[str], str], compared: Callable[[Condition], str]) -> str:
+        """The query, made of expressions for the columns; `compared` writes a condition with a place for its value."""
 
         def clause(condition: Condition) -> str:
-            name = quoted(condition.column)
-            compared = f"{name} {condition.sign} {bound(condition)}"
-            return f"({compared} OR {name} IS NULL)" if condition.or_null else compared
+            said = compared(condition)
+            return f"({said} OR {quoted(condition.column)} IS NULL)" if condition.or_null else said
 
         where = " AND ".join(map(clause, self.conditions))
         return f"SELECT {', '.join(columns)} FROM {self.table(quoted)}" + (f" WHERE {where}" if where else "")
@@ -115,11 +114,22 @@ class Query:
     def failed(self, trouble: "Trouble", detail: str = "") -> CitylakeError:
         """The error of ours. Nothing of the server's own words is passed on: they may show values and parts of the address."""
         kind, what, hint = _TROUBLES[trouble]
-        words = {"table": self.source.name, "seconds": self.seconds, "detail": detail}
+        limits = self.asked.contract.limits
+        words = {
+            "table": self.source.name,
+            "seconds": limits.seconds,
+            "row_bytes": limits.row_bytes,
+            "detail": detail,
+        }
         return kind(what.format(**words), where=self.where, hint=hint)
 
 
-Trouble = Literal["login", "table", "right", "query", "down", "busy", "broken", "slow", "file"]
+def quoted(name: str) -> str:
+    """A name by the SQL standard's rule."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+Trouble = Literal["login", "table", "right", "query", "down", "busy", "broken", "slow", "wide", "file", "damaged"]
 
 _AGAIN = "it is asked again with the next run"
 _TROUBLES: Mapping[Trouble, tuple[type[CitylakeError], str, str]] = {
@@ -127,7 +137,17 @@ _TROUBLES: Mapping[Trouble, tuple[type[CitylakeError], str, str]] = {
     "table": (SourceRefused, "no table '{table}' that we may read", "check 'table' in 'source', or ask for access"),
     "right": (SourceRefused, "we may not read it", "ask the department for the right to select"),
     "query": (SourceRefused, "the query failed ({detail})", "check 'table' in 'source'; does the query run there?"),
-    "file": (DeliveryUnreadable, "the database file is damaged", "ask the department to deliver it again"),
+    "wide": (
+        DeliveryUnreadable,
+        "a row is longer than the allowed {row_bytes} bytes",
+        "ask the department, or raise 'limits: {row_bytes: ...}' in the contract",
+    ),
+    "file": (
+        SourceUnavailable,
+        "the database file can't be opened",
+        "check the path of the connection, and our rights",
+    ),
+    "damaged": (DeliveryUnreadable, "the database file is damaged", "ask the department to deliver it again"),
     "down": (SourceUnavailable, "no connection to the server", f"{_AGAIN}; is the department's database up?"),
     "busy": (SourceUnavailable, "the server can't serve us just now", f"{_AGAIN}; is the department's database up?"),
     "broken": (SourceUnavailable, "the query broke off", f"{_AGAIN}; does it run there?"),
