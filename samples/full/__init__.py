@@ -53,7 +53,7 @@ def deliver(home: Path, *, seed: int = 7, units: int = UNITS, rows: int = ROWS, 
             pass
         if readings:
             contract_text = (_HERE / "readings.yml").read_text("utf-8").replace("KINDS", json.dumps(_kinds()))
-            (catalog / "contracts" / "sensing").mkdir()
+            (catalog / "contracts" / "sensing").mkdir(parents=True)
             (catalog / "contracts" / "sensing" / "readings.yml").write_text(contract_text, "utf-8")
             folder = home / "inbox" / "sensing" / "readings" / DAY.isoformat()
             folder.mkdir(parents=True, exist_ok=True)
@@ -160,22 +160,22 @@ def _readings(folder: Path, seed: int, unit: int, rows: int) -> None:
         file.write(b"sensor,kind,unit,read_at,value,battery,state\n")
         for first in range(0, rows, _BLOCK):
             count = min(_BLOCK, rows - first)
-            order = np.arange(first, first + count)
-            again = rng.integers(1, count, count // 10_000)
-            order[again] = order[again - 1]
-            sensor = order // steps
             value = np.round(rng.normal(20, 6, count), 2)
             value[rng.integers(0, count, count // 1_000)] = 1e6
+            row = np.arange(count)
+            again = rng.integers(1, count, count // 10_000)
+            row[again] = row[again - 1]
+            sensor, step = np.divmod(first + row, steps)
             numbers = pc.utf8_lpad(pa.array(sensor).cast(pa.string()), 6, "0")
             table = pa.table(
                 {
                     "sensor": pc.binary_join_element_wise(f"{unit:02d}-", numbers, ""),
                     "kind": kinds.take(pa.array(sensor % KINDS)),
                     "unit": pa.repeat(_unit(unit), count),
-                    "read_at": clock.take(pa.array(order % steps)),
-                    "value": value,
-                    "battery": rng.integers(1, 101, count),
-                    "state": states.take(pa.array(rng.integers(0, len(states), count))),
+                    "read_at": clock.take(pa.array(step)),
+                    "value": value[row],
+                    "battery": rng.integers(1, 101, count)[row],
+                    "state": states.take(pa.array(rng.integers(0, len(states), count)[row])),
                 }
             )
             body = io.BytesIO()
