@@ -1,5 +1,6 @@
 """Exchange packages: packing a day for another party, answering its requests, comparing its receipts, asking it again."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from lakehouse.lake import Lake
 from lakehouse.settings import Settings
 from lakehouse.source import ExchangeSource
 from lakehouse.sources.exchange import Stream, gaps
-from lakehouse.sources.received import Ledger, writing
+from lakehouse.sources.received import writing
 
 Form = Literal["parquet", "csv"]
 
@@ -81,7 +82,7 @@ def pack(settings: Settings, contract: Contract, day: date, receiver: str, form:
     table = f"silver.{contract.table}"
     origin = f"{table}@{Lake.open(settings.home).at(day).version(table)}"
     folder = _sent(settings, receiver, contract.name)
-    with keys.alone(settings), _extracted(settings, contract, day, origin, form) as (data, file):
+    with _extracted(settings, contract, receiver, day, origin, form) as (data, file):
         sent = kept(Manifest, folder)
         before = [signed for signed in sent.values() if signed.record.day == day][-1:]
         if before and before[0].record.files == (file,):
@@ -136,7 +137,7 @@ def _again(settings: Settings, contract: Contract, signed: Signed[Manifest]) -> 
     form: Form = "csv" if manifest.files[0].path.endswith(".csv") else "parquet"
     lying = _outbox(settings, manifest.receiver) / f"{manifest.name}.zip"
     try:
-        with keys.alone(settings), _extracted(settings, contract, manifest.day, manifest.origin, form) as (data, file):
+        with _extracted(settings, contract, manifest.receiver, manifest.day, manifest.origin, form) as (data, file):
             if (file,) == manifest.files:
                 return _written(settings, signed, data)
     except LakeError:
@@ -165,23 +166,29 @@ def _masked(settings: Settings, contract: Contract) -> tuple[str, ...]:
 
 @contextmanager
 def _extracted(
-    settings: Settings, contract: Contract, day: date, origin: str, form: Form
+    settings: Settings, contract: Contract, receiver: str, day: date, origin: str, form: Form
 ) -> Iterator[tuple[Path, File]]:
-    """The day's rows in the order they were delivered in, as a file that lives for a block, and what a manifest says of it."""
+    """The day's rows in the order they were delivered in, as a file that lives for a block, and what a manifest says of it.
+
+    The stream is ours alone meanwhile.
+    """
     name, _, version = origin.partition("@")
-    path = keys.home(settings) / f"packing.{form}"
+    folder = _sent(settings, receiver, contract.name)
+    path = folder / f"packing.{form}"
     columns = ", ".join(map(queries.quoted, contract.columns))
     query = f"SELECT {columns} FROM {name} WHERE _day = $day ORDER BY _delivery_id, _source_file, _source_row"
-    try:
-        with queries.session(settings, {name: int(version)}, masked=contract.sharing != "unconditional") as lake:
-            batches = lake.execute(query, {"day": day}).to_arrow_reader(_AT_ONCE)
-            rows = _write(path, form, batches)
-        ledger = Ledger(contract.limits.bytes, b'"', contract.name)
-        ledger.add(path)
-        file = File(path=f"data/{contract.dataset}.{form}", bytes=ledger.size, rows=rows, sha256=ledger.sha256)
-        yield path, file
-    finally:
-        path.unlink(missing_ok=True)
+    with keys.alone(folder):
+        try:
+            with queries.session(settings, {name: int(version)}, masked=contract.sharing != "unconditional") as lake:
+                rows = _write(path, form, lake.execute(query, {"day": day}).to_arrow_reader(_AT_ONCE))
+            with path.open("rb") as data:
+                digest = hashlib.file_digest(data, "sha256").hexdigest()
+            yield (
+                path,
+                File(path=f"data/{contract.dataset}.{form}", bytes=path.stat().st_size, rows=rows, sha256=digest),
+            )
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _write(path: Path, form: Form, batches: pa.RecordBatchReader) -> int:
@@ -219,8 +226,8 @@ def standings(settings: Settings, catalog: Catalog) -> list[Standing]:
     """Every stream we send and receive."""
     found = []
     for folder in sorted((keys.home(settings) / "sent").glob("*/*")):
-        last = list(kept(Manifest, folder).values())[-1].record
-        found.append(Standing("sent", last.receiver, last.dataset, last.sequence, last.day))
+        for last in [signed.record for signed in kept(Manifest, folder).values()][-1:]:
+            found.append(Standing("sent", last.receiver, last.dataset, last.sequence, last.day))
     return found + [_received(settings, contract) for contract in received(catalog)]
 
 
@@ -252,7 +259,7 @@ def _stream(settings: Settings, contract: Contract) -> Stream:
 def receipt(settings: Settings, contract: Contract, now: datetime) -> tuple[int, Path]:
     """Receipts for what was loaded since: how many were written, and the folder of all of them."""
     stream = _stream(settings, contract)
-    with keys.alone(settings):
+    with keys.alone(stream.folder):
         chain = stream.chain()
         return count_loaded(settings, contract, stream.accepted(), chain, now), chain.folder
 

@@ -98,9 +98,10 @@ def home(settings: Settings) -> Path:
 
 
 @contextmanager
-def alone(settings: Settings) -> Iterator[None]:
-    """Waits until no other process packs or receives here, then holds the place; a killed process holds nothing."""
-    with (home(settings) / "lock").open("w") as lock:
+def alone(folder: Path) -> Iterator[None]:
+    """Waits until no other process packs or receives in a stream's folder, then holds it; a killed process holds nothing."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -121,22 +122,24 @@ def own(settings: Settings) -> Ed25519PrivateKey:
     Raises EnvironmentFault when there is none, it is no Ed25519 key, or others may read the file.
     """
     path = home(settings) / "private.pem"
+    new = "`citylake exchange keys --new` makes one"
     try:
         if not path.exists():
-            return Ed25519PrivateKey.from_private_bytes(
-                _raw(unquote(urlsplit(connection_uri(CONNECTION)).password or ""))
-            )
+            secret = urlsplit(connection_uri(CONNECTION)).password
+            return Ed25519PrivateKey.from_private_bytes(_raw(unquote(secret or "")))
         if path.stat().st_mode & 0o077:
             raise EnvironmentFault(
                 "others may read our private key", where=str(path), hint="chmod 600, or make a new one"
             )
         key = load_pem_private_key(path.read_bytes(), None)
+    except EnvironmentFault as error:
+        if path.exists():
+            raise
+        raise EnvironmentFault("we have no private key", where=str(path), hint=new) from error
     except ValueError:
-        raise EnvironmentFault(
-            "our private key can't be read", hint="`citylake exchange keys --new` makes one"
-        ) from None
+        raise EnvironmentFault("our private key can't be read", where=str(path), hint=new) from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise EnvironmentFault("our private key is no Ed25519 key", hint="`citylake exchange keys --new` makes one")
+        raise EnvironmentFault("our private key is no Ed25519 key", where=str(path), hint=new)
     return key
 
 

@@ -18,7 +18,7 @@ _FATES = ("rows_in", "accepted", "quarantined", "unparsable")
 
 
 class Chain:
-    """Our receipts for one sender's dataset, the oldest first. Write to it only while holding `keys.alone`."""
+    """Our receipts for one sender's dataset, the oldest first. Write to it only while holding the stream's folder."""
 
     def __init__(self, settings: Settings, sender: str, receiver: str, dataset: str) -> None:
         self._settings = settings

@@ -76,7 +76,7 @@ class Receipt(Document):
     kind: Literal["receipt"] = "receipt"
     number: int = Field(ge=1)
     previous: Hash | None
-    name: str = Field(max_length=300)
+    name: str
     sequence: int | None = None
     package: Hash | None = None
     outcome: Literal["accepted", "refused", "loaded"]
@@ -158,7 +158,7 @@ def parsed(kind: type[Kind], data: bytes, signature: bytes, where: str) -> Signe
         return Signed(kind.model_validate_json(data, strict=True), data, signature)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".strip(": ")
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".strip(": ")[:200]
         raise DeliveryUnreadable(
             f"signed, but not as {FORMAT} has it ({what})", where=where, hint="ask the sender"
         ) from None
@@ -170,8 +170,9 @@ def kept(kind: type[Kind], folder: Path, by: Sequence[PublicKey] | None = None) 
     Raises DeliveryUnreadable for one that isn't.
     """
     found = {}
-    for path in sorted(folder.glob("[0-9]*.json")):
-        data, signature, where = path.read_bytes(), path.with_suffix(".sig").read_bytes(), str(path)
+    for path in sorted(folder.glob(f"{'[0-9]' * 8}.json")):
+        beside = path.with_suffix(".sig")
+        data, signature, where = path.read_bytes(), beside.read_bytes() if beside.exists() else b"", str(path)
         found[int(path.stem)] = (
             parsed(kind, data, signature, where) if by is None else opened(kind, data, signature, by, where)
         )

@@ -71,7 +71,7 @@ def fetch(asked: Asked, source: ExchangeSource) -> Iterator[Received]:
     """
     stream = Stream.of(asked.settings, source)
     paths = _packages(stream)
-    with keys.alone(asked.settings):
+    with keys.alone(stream.folder):
         chain = stream.chain()
         count_loaded(asked.settings, asked.contract, stream.accepted(), chain, clock())
         judge = _Judge(asked, stream, chain)
