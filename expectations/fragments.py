@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 
 from expectations.catalog import Standard
 from expectations.checks import REGISTRY, norm
-from lakehouse.contract import Column
+from lakehouse.contract import Column, Operations
 from lakehouse.engine import embedded as engine
 from lakehouse.instants import is_fixed_width
 
@@ -68,6 +68,14 @@ def text(nulls: tuple[str, ...], standard: Standard | None) -> str:
 def sent(nulls: tuple[str, ...]) -> str:
     """The text of a column without outer white space, null where it is empty."""
     return engine.fragment(engine.text(_row({_TEXT: "string"})[_TEXT], nulls))
+
+
+@cache
+def operation(known: Operations) -> str:
+    """What a change did, from the word sent: `I`, `U` or `D`, null for a word that stands for none."""
+    word = engine.text(_row({_TEXT: "string"})[_TEXT]).lower()
+    told = [(word.isin(words), done) for done, words in known.words.items()]
+    return engine.fragment(ibis.cases(*told, else_=ibis.null("string")))
 
 
 @cache

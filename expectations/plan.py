@@ -67,6 +67,11 @@ class Plan:
         return tuple(r for r in self.rules if r.check.kind == "point")
 
     @cached_property
+    def change_rules(self) -> tuple[Rule, ...]:
+        """The rules about what a change's key was before."""
+        return tuple(r for r in self.rules if r.check.kind == "change")
+
+    @cached_property
     def unique_sets(self) -> tuple[tuple[int, tuple[str, ...]], ...]:
         """Bit and columns of every rule that wants distinct values."""
         found = []
@@ -101,19 +106,31 @@ class Plan:
         """SQL: every declared column typed, its text as `_text_<column>` (null where empty), and the technical columns."""
         return self._typed("bronze", tuple(self.contract.columns))
 
+    @cached_property
+    def sent(self) -> tuple[str, ...]:
+        """The columns of bronze that hold what was sent: those declared and, of changes, `_op`."""
+        return (*self.contract.columns, *(["_op"] if self.contract.operations else []))
+
     def _typed(self, source: str, names: tuple[str, ...]) -> str:
-        """SQL: the rows of `source`, a table like bronze, with the columns `names` typed beside the texts of all."""
+        """SQL: the rows of `source`, a table like bronze, with the columns `names` typed beside the texts of all.
+
+        Of changes also `_op`; of a delete only what places it has a value.
+        """
         columns = {name: self.contract.columns[name] for name in names}
-        sent = [
-            *(f'"{name}"' for name in TECHNICAL),
-            *(f'"{name}" AS "_text_{name}"' for name in self.contract.columns),
-        ]
-        raw = f"SELECT {', '.join(sent)} FROM {source}"
+        texts = [f'"{name}" AS "_text_{name}"' for name in self.sent]
+        raw = f"SELECT {', '.join([*TECHNICAL, *texts])} FROM {source}"
         tried = [self._quick(name, column) for name, column in columns.items()]
-        first = f"SELECT {', '.join(['t0.*', *filter(None, tried)])} FROM ({raw}) AS t0"
-        kept = [*(f'"{name}"' for name in TECHNICAL), *(f'"_text_{name}"' for name in self.contract.columns)]
+        done = [f"{about(fragments.operation(o), '_op')} AS _op"] if (o := self.contract.operations) else []
+        first = f"SELECT {', '.join(['t0.*', *filter(None, tried), *done])} FROM ({raw}) AS t0"
+        kept = [*TECHNICAL, *(f'"_text_{name}"' for name in self.sent), *(["_op"] if done else [])]
         values = [f'{self._value(name, column)} AS "{name}"' for name, column in columns.items()]
         return f"SELECT {', '.join([*kept, *values])} FROM ({first}) AS t0"
+
+    def _of_records(self, name: str, piece: str, otherwise: str) -> str:
+        """The piece, which is about a column, where the row holds a record; `otherwise` in a delete that needn't have it."""
+        if not self.contract.operations or name in self.contract.placing:
+            return piece
+        return f"CASE WHEN t0._op = 'D' THEN {otherwise} ELSE {piece} END"
 
     def _quick(self, name: str, column: Column) -> str | None:
         piece = fragments.quick(column.type, column.format)
@@ -122,8 +139,10 @@ class Plan:
     def _value(self, name: str, column: Column) -> str:
         nulls = self.contract.source.null
         if column.type == "string":
-            return about(fragments.text(nulls, self.standards[column.standard] if column.standard else None), name)
-        return about(fragments.cast(column.type, column.format, column.zone, nulls), name)
+            piece = fragments.text(nulls, self.standards[column.standard] if column.standard else None)
+        else:
+            piece = fragments.cast(column.type, column.format, column.zone, nulls)
+        return self._of_records(name, about(piece, name), "NULL")
 
     def hashes(self, columns: tuple[str, ...]) -> str:
         """SQL: a hash `h` of `columns` per row. Equal values have equal hashes; `repeated` sorts out chance and nulls."""
@@ -136,7 +155,7 @@ class Plan:
 
     def candidates(self, columns: tuple[str, ...]) -> str:
         """SQL: the rows of bronze whose hash of `columns` occurs more than once: those in the view `repeats` (column h)."""
-        sent = [*TECHNICAL, *(f'"_text_{name}" AS "{name}"' for name in self.contract.columns)]
+        sent = [*TECHNICAL, *(f'"_text_{name}" AS "{name}"' for name in self.sent)]
         keyed = f"{self._key_hash(columns)} IN (SELECT h FROM repeats)"
         return f"SELECT {', '.join(sent)} FROM ({self._typed('bronze', columns)}) AS t0 WHERE {keyed}"
 
@@ -169,17 +188,20 @@ class Plan:
         judged = f"SELECT t0.*, {self._rejected} AS _rejected FROM ({self._judged(self.typed, repeats=repeats)}) AS t0"
         columns = [f'"{name}"' for name in self.contract.columns]
         texts = [self._kept_text(name) for name in self.contract.columns]
+        done = ["_op", 'CASE WHEN _rejected THEN "_text__op" END AS "_text__op"'] if self.contract.operations else []
         evolving = self.contract.drift.columns == "evolve"
-        extra = "_extra" if evolving else "CASE WHEN _rejected THEN _extra END AS _extra"
-        wanted = [*ROW_ID, "_loaded_at", *columns, "_rejected", "_skipped", *self._masks, *texts, extra]
-        return f"SELECT {', '.join(wanted)} FROM ({judged}) AS t0"
+        told = self._of_records("_extra", "_extra", "NULL") if evolving else "NULL"
+        extra = f"CASE WHEN _rejected THEN _extra ELSE {told} END"
+        wanted = [*ROW_ID, "_loaded_at", *columns, "_rejected", "_skipped", *self._masks, *texts, *done]
+        return f"SELECT {', '.join(wanted)}, {extra} AS _extra FROM ({judged}) AS t0"
 
     def unsound(self, *, repeats: bool) -> str:
         """SQL, the pass for counting alone: the rows that break a rule or lack a value, as all others count the same.
 
         Row ids, `_rejected`, `_skipped`, `_failed_*`, the columns of the key, and of the others whether there is a value.
         """
-        wanted = [*ROW_ID, f"{self._rejected} AS _rejected", "_skipped", *self._masks]
+        done = ["_op"] if self.contract.operations else []
+        wanted = [*ROW_ID, f"{self._rejected} AS _rejected", "_skipped", *self._masks, *done]
         for name in self.contract.columns:
             wanted.append(
                 f'"{name}"'
@@ -204,8 +226,9 @@ class Plan:
     def _typed_table(self) -> ir.Table:
         """The typed rows as checks see them."""
         values = {name: fragments.TYPES[column.type] for name, column in self.contract.columns.items()}
-        texts = {f"_text_{name}": "string" for name in values}
-        return ibis.table({**TECHNICAL, **texts, **values}, name="typed")
+        texts = {f"_text_{name}": "string" for name in self.sent}
+        done = {"_op": "string"} if self.contract.operations else {}
+        return ibis.table({**TECHNICAL, **texts, **done, **values}, name="typed")
 
     @property
     def _masks(self) -> list[str]:
@@ -224,7 +247,8 @@ class Plan:
         misfit = ""
         if self.contract.columns[name].type != "string":
             sent = about(fragments.sent(self.contract.source.null), name)
-            misfit = f' OR CASE WHEN "{name}" IS NULL THEN {sent} IS NOT NULL ELSE FALSE END'
+            unlike = f'CASE WHEN "{name}" IS NULL THEN {sent} IS NOT NULL ELSE FALSE END'
+            misfit = f" OR {self._of_records(name, unlike, 'FALSE')}"
         return f'CASE WHEN _rejected{misfit} THEN "_text_{name}" END AS "_text_{name}"'
 
     def _judged(self, typed: str, *, repeats: bool) -> str:
@@ -254,7 +278,8 @@ class Plan:
             absent = [bit for bit in ours if self.row_rules[bit].check.name in ("required", "type")]
             filled = [bit for bit in ours if bit not in absent]
             empty, full = (_sum([self._broken(bit) for bit in some]) for some in (absent, filled))
-            terms.append(f'CASE WHEN t0."{name}" IS NULL THEN {empty} ELSE {full} END')
+            broken = f'CASE WHEN t0."{name}" IS NULL THEN {empty} ELSE {full} END'
+            terms.append(self._of_records(name, broken, "0"))
         terms += [self._broken(bit) for bit in bits if bit not in single]
         return _sum(terms)
 

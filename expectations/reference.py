@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from expectations.catalog import Department, Standard, standards_of
 from expectations.checks import REGISTRY, Check
-from expectations.rules import parameters_of
+from expectations.rules import IMPLIED, parameters_of
 from expectations.suite.vocabulary import words
 from lakehouse.api import ApiSince, Next, Ok, Paging, Window
 from lakehouse.contract import ROLES, Arrival, Column, Contract, DriftModes, Expectations, Limits, Operations, Point
@@ -118,7 +118,7 @@ def _checks(meanings: dict[str, Any]) -> Iterator[str]:
     yield "`<check>(<name>)`. `share` is the share of rows or positions that must pass (default 1.0); of"
     yield "`duplicate_rows` the share that may repeat (default 0).\n"
     yield from _table("check", "judges", "passes when", "arguments", "dimension", "indicator", "example")
-    others = [check for check in REGISTRY.values() if check.kind != "column" and check.name not in _UNWRITTEN]
+    others = [check for check in REGISTRY.values() if check.kind != "column" and check.name not in IMPLIED]
     for check in sorted(others, key=lambda c: c.name):
         example = f"`{meanings['examples'][check.name]}`"
         yield _row(
@@ -130,7 +130,12 @@ def _checks(meanings: dict[str, Any]) -> Iterator[str]:
             check.indicator,
             example,
         )
-    yield f"\nAlways on: `declared` ({REGISTRY['declared'].indicator}), the columns sent are the columns declared."
+    yield f"\nAlways on: `declared` ({REGISTRY['declared'].indicator}), the columns sent are the columns declared. Of"
+    yield "changes (`load: cdc`) also:\n"
+    yield from _table("check", "passes when", "level", "dimension", "indicator")
+    for name, level in (("operation", "error"), ("key.new", "warn"), ("key.known", "warn")):
+        check = REGISTRY[name.removeprefix("key.")]
+        yield _row(f"`{name}`", _said(check), level, check.dimension, check.indicator)
     yield from _gx()
 
 
@@ -144,10 +149,6 @@ def _gx() -> Iterator[str]:
     for word in words().values():
         arguments = " ".join(f"`{name}`" for name in sorted(word.arguments, key=lambda a: (a not in word.needed, a)))
         yield _row(f"`{word.name}`", word.said, arguments, word.dimension)
-
-
-_UNWRITTEN = {"declared", "references"}
-"""Checks that follow from other keys and don't stand under `expect:`."""
 
 
 def _formats(meanings: dict[str, Any]) -> Iterator[str]:

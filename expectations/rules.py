@@ -9,6 +9,9 @@ from expectations.checks import REGISTRY, Check
 from expectations.suite import vocabulary
 from lakehouse.contract import Column, Contract, Expectation
 
+IMPLIED = frozenset({"declared", "references", "operation", "new", "known"})
+"""Checks that follow from other keys of a contract and don't stand under `expect:`."""
+
 Level = Literal["error", "warn", "fail"]
 """What a broken rule does: quarantine the row, mark it, or keep the whole slice from being served."""
 
@@ -28,7 +31,10 @@ class Rule:
 def rules(contract: Contract) -> tuple[Rule, ...]:
     """Every rule the contract makes, in the order of the contract: columns, key, expectations, those for GX."""
     found = [rule for name, column in contract.columns.items() for rule in _column_rules(contract, name, column)]
-    if contract.key:
+    if contract.operations:
+        found.append(Rule("operation", REGISTRY["operation"], (), "error"))
+        found += [Rule(f"key.{name}", REGISTRY[name], contract.key, "warn") for name in ("new", "known")]
+    elif contract.key:
         found.append(Rule("key.unique", REGISTRY["unique"], contract.key, "error"))
     if contract.drift.columns == "quarantine":
         found.append(Rule("declared.row", REGISTRY["declared"], (), "error"))
@@ -40,7 +46,7 @@ def rules(contract: Contract) -> tuple[Rule, ...]:
 
 def _column_rules(contract: Contract, name: str, column: Column) -> Iterator[Rule]:
     fate: Level = "error" if contract.rejects(name) else "warn"
-    required = column.required or name in contract.key
+    required = column.required or name in contract.placing
     level: Level = column.level or "warn"
     if required:
         yield Rule(f"{name}.required", REGISTRY["required"], (name,), column.level or "error")

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from expectations.checks import REGISTRY, Check
-from expectations.rules import parameters_of
+from expectations.rules import IMPLIED, parameters_of
 from expectations.suite.vocabulary import words
 from lakehouse.contract import Contract
 
@@ -31,7 +31,7 @@ def json_schema(standards: Iterable[str]) -> dict[str, Any]:
 
 def _expectation() -> dict[str, Any]:
     """One item under `expect:`: the bare name of a check that needs nothing, or the name with its arguments."""
-    checks = {name: check for name, check in sorted(REGISTRY.items()) if check.kind != "column"}
+    checks = {name: check for name, check in sorted(REGISTRY.items()) if check.kind != "column" and name not in IMPLIED}
     bare = [name for name, check in checks.items() if not _needed(check)]
     arguments = {name: _arguments(check) for name, check in checks.items()}
     named = {

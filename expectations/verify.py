@@ -12,15 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 from expectations.catalog import Catalog, nearest
 from expectations.checks import REGISTRY
 from expectations.checks.consistent import OPERATORS
-from expectations.rules import columns_of, gx_rule_of, parameters_of, rule_of
+from expectations.rules import IMPLIED, columns_of, gx_rule_of, parameters_of, rule_of
 from expectations.suite import vocabulary
 from lakehouse.contract import Contract, Expectation
 from lakehouse.declared import duration
 from lakehouse.document import Place, located
 from lakehouse.errors import ContractError
-
-_UNLISTED = ("declared", "references")
-"""Checks that follow from other keys of the contract."""
 
 _TEMPORAL = {"within_day": "column", "fresh": "column", "not_future": "column", "sequence": "at"}
 """Checks of dates and instants, and the argument that names the column."""
@@ -61,8 +58,8 @@ def _gx_items(contract: Contract) -> Iterator[tuple[Place, Expectation]]:
 def _misfits(contract: Contract, item: Expectation) -> Iterator[tuple[Place, str]]:
     """What is wrong with one item, and under which of its keys."""
     check = REGISTRY.get(item.check)
-    if check is None or check.kind == "column" or item.check in _UNLISTED:
-        known = [name for name, c in REGISTRY.items() if c.kind != "column" and name not in _UNLISTED]
+    if check is None or check.kind == "column" or item.check in IMPLIED:
+        known = [name for name, c in REGISTRY.items() if c.kind != "column" and name not in IMPLIED]
         yield (), f"no such check; {nearest(item.check, known)}"
         return
     parameters = parameters_of(check)

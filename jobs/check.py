@@ -86,7 +86,8 @@ def _as_file(contract: Contract) -> Contract:
     source = contract.source
     if not isinstance(source, FileSource):
         source = FileSource(type="file", uri="", null=source.null)
-    return contract.model_copy(update={"source": source, "load": "append"})
+    load = contract.load if contract.operations else "append"
+    return contract.model_copy(update={"source": source, "load": load})
 
 
 def _check(

@@ -104,7 +104,7 @@ def _fingerprint(questions: Sequence[Question]) -> str:
 
 def _judged(run: Run, question: Question) -> tuple[list[Result], list[Failing]]:
     contract, wanted = question.contract, columns(question.contract, question.rules)
-    day = run.day if contract.load == "upsert" else None
+    day = run.day if contract.rank else None
     with embedded.session(run.settings) as connection:
         embedded.read(connection, "ours", question.ours.files, day)
         count = embedded.run(connection, "SELECT count(*) AS n FROM ours").read_all()["n"][0].as_py()
@@ -114,7 +114,7 @@ def _judged(run: Run, question: Question) -> tuple[list[Result], list[Failing]]:
     from lakehouse.engine import spark as large
 
     with large.session(run.settings) as spark:
-        rows = spark.read.parquet(*question.ours.files)
+        rows = large.undeleted(spark.read.parquet(*question.ours.files))
         if day is not None:
             rows = rows.where(rows["_day"] == day)
         kinds = {name: contract.columns[name].type for name in wanted if name in contract.columns}

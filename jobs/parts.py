@@ -53,7 +53,7 @@ class Pass:
         rows: tuple[int, int] | None = None,
     ) -> None:
         """Make the slice's rows in `files` readable as `view`, only those from the first to the last of `rows`."""
-        columns, ours = tuple(self.plan.contract.columns), {"deliveries": self.deliveries, "names": self.names}
+        columns, ours = self.plan.sent, {"deliveries": self.deliveries, "names": self.names}
         engine.read_slice(connection, view, files, columns=columns, rows=rows, **ours)
 
     def file(self, kind: str) -> Path:

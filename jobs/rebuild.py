@@ -26,7 +26,7 @@ def rebuild(settings: Settings, contract: Contract, engine: Engine) -> Iterator[
     bronze = this.table("bronze", contract.table)
     if not bronze.exists():
         raise LakeError("nothing has been loaded yet", where=contract.name, hint="run `citylake run bring` first")
-    upserts = contract.load == "upsert"
+    upserts = bool(contract.rank)
     silver, quarantine = this.table("silver", contract.table), this.table("quarantine", contract.table)
     if silver.exists():
         owner: Engine = engine if upserts else "embedded"

@@ -91,7 +91,7 @@ def _judged(
         why = "has no version yet" if question.other else "has no contract that can be used"
         return Result(question.rule, "unknown", 0, 0, message=f"{question.named} {why}"), []
     try:
-        day = run.day if question.contract.load == "upsert" else None
+        day = run.day if question.contract.rank else None
         engine.read(connection, "ours", question.ours.files, day)
         engine.read(connection, "theirs", question.theirs.files)
         relation = _relation(question.contract, question.rule, question.other)

@@ -12,10 +12,12 @@ import pyarrow as pa
 import structlog
 
 from expectations.plan import Plan
+from jobs import changes
 from jobs.judge import judged
 from jobs.parts import Each, Judged, Part, Pass, cut, judge_parts
 from jobs.split import Split, quarantine_schema, refused_batches, silver_schema
 from jobs.tally import Tally, Verdict
+from lakehouse import merging
 from lakehouse.contract import Contract
 from lakehouse.engine import embedded
 from lakehouse.errors import EnvironmentFault, SliceRefused
@@ -40,11 +42,11 @@ def cleaned(
         if len(parts) > 1 or (parts and "spark" in (engine, owner)):
             tally, done = _judge_parts(run, connection, of, parts, engine)
             _refuse(verdict, tally, of)
-            _take_over(run, contract, tally, done, owner)
+            _take_over(run, connection, of, tally, done, owner)
         else:
             split = Split(of.plan, of.layers, of.folder)
             tally = split.tally
-            _write(run, contract, split, _served(verdict, of, split, judged(connection, of.plan)))
+            _write(run, connection, of, split, _served(verdict, of, split, judged(connection, of.plan)))
     except SliceRefused:
         _quarantine_whole(run, of.plan, tally, connection, [rule.id for rule in verdict.broken(tally)])
     return tally
@@ -77,7 +79,7 @@ def _judge_parts(
 
 def _owner(run: Run, contract: Contract, engine: Engine) -> Engine:
     """The engine that writes silver. Spark's workers leave files that need but a commit; upserts also need Spark's shuffle."""
-    if contract.load != "upsert":
+    if not contract.rank:
         return "embedded"
     return run.table("silver", contract.table).engine() or engine
 
@@ -103,38 +105,48 @@ def _served(verdict: Verdict, of: Pass, split: Split, rows: pa.RecordBatchReader
     _refuse(verdict, split.tally, of)
 
 
-def _write(run: Run, contract: Contract, split: Split, accepted: Iterator[pa.RecordBatch]) -> None:
+def _write(
+    run: Run, connection: duckdb.DuckDBPyConnection, of: Pass, split: Split, accepted: Iterator[pa.RecordBatch]
+) -> None:
     """The slice as one stream: accepted rows to silver, then rejected rows to quarantine."""
+    contract = of.plan.contract
     silver, schema = run.table("silver", contract.table), silver_schema(contract)
-    if contract.load == "upsert":
-        _merge(run, contract, pa.Table.from_batches(accepted, schema))
+    if contract.rank:
+        rows = pa.Table.from_batches(accepted, schema)
+        changes.judge(run, connection, of.plan, split.tally, connection.from_arrow(rows))
+        _merge(run, contract, rows)
     else:
         silver.replace_slice(run.day, schema, accepted, Commit(run.id))
     if quarantine := _quarantine(run, contract, split.tally):
         quarantine.replace_slice(run.day, quarantine_schema(contract), split.rejected_batches(), Commit(run.id))
 
 
-def _take_over(run: Run, contract: Contract, tally: Tally, parts: Sequence[Judged], owner: Engine) -> None:
+def _take_over(
+    run: Run, connection: duckdb.DuckDBPyConnection, of: Pass, tally: Tally, parts: Sequence[Judged], owner: Engine
+) -> None:
     """The slice from what its parts have written."""
+    contract = of.plan.contract
     accepted, silver = [Table(part.accepted) for part in parts], run.table("silver", contract.table)
-    if contract.load != "upsert":
+    if contract.rank:
+        files = [file for table in accepted for file in table.files()]
+        if files:
+            changes.judge(run, connection, of.plan, tally, connection.read_parquet(files, hive_partitioning=True))
+    if not contract.rank:
         silver.take_over(run.day, silver_schema(contract), accepted, Commit(run.id))
     elif owner == "embedded":
         _merge(run, contract, pa.concat_tables([table.read() for table in accepted]))
     else:
         from lakehouse.engine import spark
 
-        order = str(contract.order)
-        spark.merge(run.settings, accepted, silver, Commit(run.id), key=contract.key, order=order)
+        spark.merge(run.settings, accepted, silver, Commit(run.id), key=contract.key, rank=contract.rank)
     if quarantine := _quarantine(run, contract, tally):
         rejected = [Table(part.rejected) for part in parts if part.rejected]
         quarantine.take_over(run.day, quarantine_schema(contract), rejected, Commit(run.id))
 
 
 def _merge(run: Run, contract: Contract, rows: pa.Table) -> None:
-    order = str(contract.order)
-    newest = embedded.newest(rows, contract.key, order)
-    run.table("silver", contract.table).merge(newest, Commit(run.id), key=contract.key, order=order)
+    newest = merging.newest(rows, contract.key, contract.rank)
+    run.table("silver", contract.table).merge(newest, Commit(run.id), key=contract.key, rank=contract.rank)
 
 
 def _quarantine(run: Run, contract: Contract, tally: Tally) -> Table | None:
@@ -148,7 +160,7 @@ def _quarantine_whole(
 ) -> None:
     contract = plan.contract
     silver = run.table("silver", contract.table)
-    if contract.load != "upsert" and run.day in silver.days():
+    if not contract.rank and run.day in silver.days():
         silver.replace_slice(run.day, silver_schema(contract), iter(()), Commit(run.id))
     rows = refused_batches(plan, tally, embedded.everything(connection, "bronze"), broken)
     run.table("quarantine", contract.table).replace_slice(run.day, quarantine_schema(contract), rows, Commit(run.id))

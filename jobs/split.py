@@ -47,12 +47,15 @@ def silver_schema(contract: Contract) -> pa.Schema:
     evolving = [("_extra", pa.string())] if contract.drift.columns == "evolve" else []
     placed = [("_lon", pa.float64()), ("_lat", pa.float64()), ("_cell", pa.int64()), ("_district", _CODED)]
     point = placed if contract.point else []
-    return pa.schema([*columns, *point, *evolving, ("_raw", pa.string()), ("_warnings", _NAMES), *_ORIGIN, *_DAY])
+    change = [("_op", pa.string()), ("_received_at", _INSTANT)] if contract.operations else []
+    told = [("_raw", pa.string()), ("_warnings", _NAMES)]
+    return pa.schema([*columns, *point, *evolving, *told, *change, *_ORIGIN, *_DAY])
 
 
 def quarantine_schema(contract: Contract) -> pa.Schema:
     """The columns of the dataset's quarantine table: the text as delivered, and why it is there."""
     columns = [(name, pa.string()) for name in contract.columns]
+    columns += [("_op", pa.string())] if contract.operations else []
     return pa.schema([*columns, ("_extra", pa.string()), *_ORIGIN, ("_errors", _NAMES), *_DAY])
 
 
@@ -100,7 +103,7 @@ class Split:
 
     def _set_aside(self, batch: pa.RecordBatch) -> None:
         self.tally.set_aside(batch.column("_delivery_id"))
-        texts = {name: batch.column(f"_text_{name}") for name in self._contract.columns}
+        texts = {name: batch.column(f"_text_{name}") for name in self._plan.sent}
         errors = self._broken_names(batch, {}, levels=("error",))
         same = {
             name: batch.column(name) for name in ("_extra", "_delivery_id", "_source_file", "_source_row", "_loaded_at")
@@ -117,7 +120,15 @@ class Split:
             "_warnings": self._broken_names(batch, flags, levels=("warn", "fail")),
             "_day": _repeat(self._plan.day, batch.num_rows),
         }
+        if self._contract.operations:
+            added["_received_at"] = self._received_at(batch.column("_delivery_id"))
         return _batch({**given, **placed, **added}, schema)
+
+    def _received_at(self, deliveries: pa.Array) -> pa.Array:
+        """When each row's delivery was received, null where nobody knows."""
+        coded, known = deliveries.cast(pa.string()).dictionary_encode(), dict(self._plan.received)
+        instants = pa.array([known.get(name) for name in coded.dictionary.to_pylist()], _INSTANT)
+        return instants.take(coded.indices)
 
     def _raw(self, batch: pa.RecordBatch) -> pa.Array:
         """JSON of the texts that became null because they don't fit their type; null where there is none."""

@@ -42,7 +42,7 @@ class Tally:
             for bit, rule in enumerate(plan.row_rules[mask * BITS : (mask + 1) * BITS]):
                 broken = hits[(values >> bit) & 1 == 1] if len(hits) else hits
                 place = plan.skippable.index(mask * BITS + bit) if rule.check.kind == "row" else None
-                self._add(rule, _evaluated(batch, rule, skipped, place, len(broken)), len(broken))
+                self._add(rule, _evaluated(plan, batch, rule, skipped, place, len(broken)), len(broken))
                 self._keep_keys(plan, batch, rule, broken)
         for rule in plan.point_rules:
             passes = flags[rule.id]
@@ -73,6 +73,11 @@ class Tally:
         """Forget where rows went: the slice isn't served, all of them are going to be set aside."""
         self.accepted, self.quarantined, self.quarantined_of = 0, 0, Counter()
 
+    def add(self, rule: Rule, evaluated: int, broken: int, failing: Sequence[Failing]) -> None:
+        """Take in what a rule found that isn't judged by the pass."""
+        self._add(rule, evaluated, broken)
+        self.failing += failing
+
     def absorb(self, part: "Tally") -> None:
         """Add the next part of the slice."""
         self.rows, self.accepted = self.rows + part.rows, self.accepted + part.accepted
@@ -100,13 +105,15 @@ class Tally:
         self._kept[rule.id] += len(rows)
 
 
-def _evaluated(batch: pa.RecordBatch, rule: Rule, skipped: Any, place: int | None, broken: int) -> int:
+def _evaluated(plan: Plan, batch: pa.RecordBatch, rule: Rule, skipped: Any, place: int | None, broken: int) -> int:
     """How many rows of the batch the rule had something to judge in."""
     rows = batch.num_rows
     if place is not None:
         return rows - int(np.count_nonzero((skipped >> place) & 1)) if skipped.any() else rows
     if rule.check.name == "required":
-        return rows
+        if "_op" not in batch.schema.names or rule.columns[0] in plan.contract.placing:
+            return rows
+        return rows - (pc.sum(pc.equal(batch.column("_op"), "D")).as_py() or 0)
     empty = [pc.is_null(batch.column(name)) for name in rule.columns if batch.column(name).null_count]
     filled = rows - (pc.sum(reduce(pc.or_, empty)).as_py() if empty else 0)
     return filled + broken if rule.check.name == "type" else filled
@@ -131,7 +138,7 @@ class Verdict:
 
     def results(self, tally: Tally) -> list[Result]:
         """The outcome of every rule: tables, header, rows, positions."""
-        judged = (*self._plan.row_rules, *self._plan.point_rules)
+        judged = (*self._plan.row_rules, *self._plan.point_rules, *self._plan.change_rules)
         counts = [tally.counts.get(rule.id, Count()) for rule in judged]
         rows = [Result.of(rule, count.evaluated, count.passed) for rule, count in zip(judged, counts, strict=True)]
         return [*self._of_slice, *rows]

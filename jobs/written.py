@@ -1,7 +1,7 @@
 """Silver as one day sees it: which version and files, and a state that changes only when the rows do.
 
 Files alone don't tell: maintenance joins them without touching a row. Versions don't either: other days' commits count
-there too. So the state of a slice is what the books say of the run that last wrote it. A dataset that is upserted has no
+there too. So the state of a slice is what the books say of the run that last wrote it. A dataset of upserts or changes has no
 slices; a day sees it as the runs up to that day left it, as long as that version can be read.
 """
 
@@ -48,14 +48,14 @@ class Silver:
         self._written = newest(run.ops, "silver", {contract.table for contract in contracts})
 
     def slice(self, contract: Contract) -> Seen | None:
-        """The rows of the day; of a dataset that is upserted all rows, among which `_day` tells them. None without files."""
-        if contract.load == "upsert":
+        """The rows of the day; of upserts and changes all rows, among which `_day` tells them. None without files."""
+        if contract.rank:
             return self._upserted(contract)
         return self._of_days(contract, [self._run.day])
 
     def served(self, contract: Contract) -> Seen | None:
         """The rows that are served on the day: a snapshot's newest day, of others every day up to this one. None without files."""
-        if contract.load == "upsert":
+        if contract.rank:
             return self._upserted(contract)
         days = sorted(day for day in self._table(contract).days() if day <= self._run.day)
         return self._of_days(contract, days[-1:] if contract.load == "snapshot" else days)
@@ -84,6 +84,14 @@ class Silver:
             return Seen(until, earlier, str(until))
         files = tuple(table.files(version=version))
         return Seen(version, files, str(files if until is None else until)) if files else None
+
+
+def before(run: Run, contract: Contract) -> tuple[str, ...]:
+    """The files of silver of upserts or changes as the runs of the days before left it; of now where those can't be read."""
+    table = run.table("silver", contract.table)
+    known = newest(run.ops, "silver", {contract.table}).get(contract.table, {})
+    until = max((written.version for day, written in known.items() if day < run.day), default=None)
+    return () if until is None else _readable(table, until) or tuple(table.files())
 
 
 def newest(ops: Ops, layer: str, tables: set[str]) -> Mapping[str, Mapping[date, Written]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import pyarrow.compute as pc
 
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.privacy import masked
@@ -63,7 +64,8 @@ def _opened(table: Table, version: int) -> Any:
     newest = table.version()
     if newest is None or version > newest:
         raise UsageError(f"no version {version}", where=str(table.path), hint="`citylake history` lists them")
-    return table.open(version).to_pyarrow_dataset()
+    rows = table.open(version).to_pyarrow_dataset()
+    return rows.filter(pc.field("_op") != "D") if table.layer == "silver" and "_op" in rows.schema.names else rows
 
 
 def _aligned(connection: duckdb.DuckDBPyConnection, table: Table, kept: set[str]) -> list[str]:

@@ -17,6 +17,7 @@ from deltalake import DeltaTable
 from lakehouse import staging
 from lakehouse.document import read_document
 from lakehouse.errors import LakeError, UsageError
+from lakehouse.merging import NOT_DELETED
 from lakehouse.ops import Ops
 from lakehouse.settings import Settings
 from lakehouse.table import Table
@@ -114,6 +115,8 @@ def _view(
         stored = Table(settings.home / layer / table)
         files = stored.files(version=version)
         rows = _rows(connection, stored.open(version), files)
+        if layer == "silver" and "_op" in rows.columns:
+            rows = rows.filter(NOT_DELETED)
     if masked and layer in RAW_LAYERS:
         shown = shown_columns(settings, table)
         open_ = {c: c in shown or _TECHNICAL.match(c) for c in rows.columns}

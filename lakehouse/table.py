@@ -30,6 +30,7 @@ from deltalake import (
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction
 
+from lakehouse import merging
 from lakehouse.errors import LakeError, WrongEngine
 from lakehouse.layout import LAYERS
 
@@ -164,24 +165,29 @@ class Table:
         os.replace(other.path / unquote(action.path), target)
         return action
 
-    def merge(self, rows: pa.Table, commit: Commit, *, key: tuple[str, ...], order: str) -> None:
-        """Upsert `rows` (one per `key`): a row replaces another only when its `order` is newer."""
-        same, newer = upserted([f'"{name}"' for name in key], f'"{order}"')
+    def merge(self, rows: pa.Table, commit: Commit, *, key: Sequence[str], rank: Sequence[str]) -> None:
+        """Upsert `rows` (one per `key`): a row replaces another only when it is newer by the columns `rank`.
+
+        Without such a row there is no commit.
+        """
         with self._opened() as table:
-            if table is None:
+            rows, replaces = rows.cast(uncoded(rows.schema)), False
+            if table:
+                self.refuse_unmergeable(table, rows.schema, rank)
+                rows, replaces = merging.changing(rows, _files(table), key, rank)
+            if table is None or (rows.num_rows and not replaces):
                 self._write(table, rows.schema, rows.to_batches(), commit, mode="append", partition_by=None)
-                return
-            self._refuse_other_types(table, rows.schema)
-            merger = table.merge(
-                rows,
-                same,
-                source_alias="s",
-                target_alias="t",
-                merge_schema=True,
-                commit_properties=commit.properties(),
-                writer_properties=writing(None),
-            )
-            merger.when_matched_update_all(predicate=newer).when_not_matched_insert_all().execute()
+            elif replaces:
+                merger = table.merge(
+                    rows,
+                    merging.same(merging.quoted(key)),
+                    source_alias="s",
+                    target_alias="t",
+                    merge_schema=True,
+                    commit_properties=commit.properties(),
+                    writer_properties=writing(None),
+                )
+                merger.when_matched_update_all().when_not_matched_insert_all().execute()
 
     def restore(self, version: int, commit: Commit) -> None:
         """Give the table the content of an earlier version, in a new commit."""
@@ -213,9 +219,7 @@ class Table:
 
     def files(self, day: date | None = None, version: int | None = None) -> list[str]:
         """Absolute paths of the Parquet files of `day` (all days when None)."""
-        table = self.open(version)
-        filters = [("_day", "=", day.isoformat())] if day else None
-        return sorted(unquote(uri) for uri in table.file_uris(file_pruning_predicate=filters))
+        return _files(self.open(version), [("_day", "=", day.isoformat())] if day else None)
 
     def files_by_day(self, version: int | None = None) -> dict[date | None, list[str]]:
         """Absolute paths of the Parquet files of every day; of a table without days all under None."""
@@ -284,8 +288,18 @@ class Table:
             raise LakeError(
                 f"the contract gives other types than the table has ({', '.join(other)})",
                 where=str(self.path),
-                hint=f"run `citylake rebuild {self.path.name.replace('__', '.', 1)}`",
+                hint=self._rebuild,
             )
+
+    def refuse_unmergeable(self, table: DeltaTable, schema: pa.Schema, rank: Sequence[str]) -> None:
+        """Raise LakeError unless rows of this schema can be merged into the opened table by the columns `rank`."""
+        self._refuse_other_types(table, schema)
+        if table.metadata().partition_columns or set(rank) - {field.name for field in table.schema().fields}:
+            raise LakeError("isn't kept by the newest row of a key yet", where=str(self.path), hint=self._rebuild)
+
+    @property
+    def _rebuild(self) -> str:
+        return f"run `citylake rebuild {self.path.name.replace('__', '.', 1)}`"
 
     def reset(self, schema: pa.Schema, engine: Engine, commit: Commit, *, partition_by: list[str]) -> None:
         """Empty the table and give it this schema, partitioning and writing engine; earlier versions stay readable."""
@@ -309,14 +323,12 @@ class Table:
             os.close(handle)
 
 
+def _files(table: DeltaTable, filters: list[tuple[str, str, str]] | None = None) -> list[str]:
+    return sorted(unquote(uri) for uri in table.file_uris(file_pruning_predicate=filters))
+
+
 def _owner(table: DeltaTable) -> Engine:
     return "spark" if table.metadata().description == "engine=spark" else "embedded"
-
-
-def upserted(key: Sequence[str], order: str) -> tuple[str, str]:
-    """The conditions of an upsert of rows `s` into a table `t`, for quoted names: it is the same row, it is newer."""
-    same = " AND ".join(f"t.{name} = s.{name}" for name in key)
-    return same, f"s.{order} > t.{order} OR (t.{order} IS NULL AND s.{order} IS NOT NULL)"
 
 
 def tables(home: Path, layers: Sequence[str] = LAYERS) -> list[Table]:

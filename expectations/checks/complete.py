@@ -18,7 +18,7 @@ def required(text: ir.StringValue) -> ir.BooleanValue:
 @check("table", "complete", "0201")
 def filled(slice_: Slice, *, column: str) -> ir.Table:
     """The share of rows in which `column` has a value."""
-    return measure(slice_.rows, evaluated=slice_.rows.count(), passed=slice_.rows[column].count())
+    return measure(slice_.records, evaluated=slice_.records.count(), passed=slice_.records[column].count())
 
 
 @check("table", "complete", "0202")

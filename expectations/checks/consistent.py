@@ -4,6 +4,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import ibis
 import ibis.expr.types as ir
 
 from expectations.checks.registry import check
@@ -22,6 +23,18 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 def compare(rows: ir.Table, *, left: str, op: str, right: str) -> ir.BooleanValue:
     """Two columns of a row stand in the relation `op`."""
     return OPERATORS[op](rows[left], rows[right])
+
+
+@check("change", "consistent", "0402")
+def new(done: ir.StringValue, before: ir.StringValue) -> ir.BooleanValue:
+    """The key of an inserted row wasn't there before."""
+    return (done == "I").ifelse(before.isnull() | (before == "D"), ibis.null("boolean"))
+
+
+@check("change", "consistent", "0402")
+def known(done: ir.StringValue, before: ir.StringValue) -> ir.BooleanValue:
+    """The key of an updated or deleted row was there before."""
+    return (done == "I").ifelse(ibis.null("boolean"), before.notnull() & (before != "D"))
 
 
 @check("reference", "consistent", "0402")

@@ -16,6 +16,11 @@ class Slice:
     day: date
     history: tuple[tuple[date, int], ...] = ()
 
+    @property
+    def records(self) -> ir.Table:
+        """The rows that hold a record: all but deletes."""
+        return self.rows.filter(self.rows._op.fill_null("") != "D") if "_op" in self.rows.columns else self.rows
+
 
 def measure(rows: ir.Table, *, evaluated: Any, passed: Any, observed: Any = None) -> ir.Table:
     """One row: `evaluated` (B) and `passed` (A) of the indicator X = A/B, and what was seen, as text."""

@@ -30,6 +30,12 @@ def declared(rows: ir.Table) -> ir.BooleanValue:
     return rows["_extra"].isnull()
 
 
+@check("row", "norm", "0104")
+def operation(rows: ir.Table) -> ir.BooleanValue:
+    """The word sent for the operation is one that the contract lists."""
+    return rows["_op"].notnull()
+
+
 @check("column", "norm", "0101")
 def length(value: ir.StringValue, least: int, most: int) -> ir.BooleanValue:
     """Between `least` and `most` characters."""

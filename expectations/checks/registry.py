@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["column", "row", "table", "point", "reference", "gx"]
+Kind = Literal["column", "row", "table", "point", "reference", "change", "gx"]
 Dimension = Literal["norm", "complete", "accurate", "consistent", "timely", "accessible"]
 
 
@@ -13,7 +13,7 @@ class Check:
     """One word of the vocabulary.
 
     `kind` says what `function` takes: a column's value; the typed rows; the slice (`Slice`); the placed points; the joined
-    rows; nothing where Great Expectations runs it.
+    rows; a change's operation and the one before; nothing where Great Expectations runs it.
     """
 
     name: str

@@ -154,7 +154,7 @@ def _of_column(rule: Rule, contract: Contract, standards: Mapping[str, Standard]
     column = contract.columns[rule.columns[0]]
     about: Document = {"column": rule.columns[0]}
     match rule.check.name:
-        case "required":
+        case "required" if not contract.operations or rule.columns[0] in contract.placing:
             return "expect_column_values_to_not_be_null", about
         case "between" if column.between:
             low, high = column.between
@@ -189,7 +189,7 @@ def _of_slice(rule: Rule, contract: Contract) -> tuple[str, Document] | None:
         case "row_count":
             bounds = {"min_value": args.get("min", 0), "max_value": args.get("max")}
             return "expect_table_row_count_to_be_between", {k: v for k, v in bounds.items() if v is not None}
-        case "filled":
+        case "filled" if not contract.operations:  # a delete isn't asked for more than its place
             return "expect_column_values_to_not_be_null", {"column": args["column"]}
         case "duplicate_rows" if rule.share == 1 and len(contract.columns) > 1:
             every = {"column_list": list(contract.columns), "ignore_row_if": "never"}

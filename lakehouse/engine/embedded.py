@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from lakehouse.contract import Column
 from lakehouse.instants import alternatives, translated
+from lakehouse.merging import NOT_DELETED
 from lakehouse.settings import ZONE, Settings
 from lakehouse.staging import claim
-from lakehouse.table import uncoded
 
 ibis.options.sql.fuse_selects = False  # fused, every check would cast its column again
 
@@ -294,8 +294,10 @@ def read_slice(
 
 
 def read(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[str], day: date | None = None) -> None:
-    """Make Parquet files readable as the view `name`; with `day` only rows of `_day = day`."""
+    """Make Parquet files of silver readable as the view `name`, without deleted rows; with `day` only rows of `_day = day`."""
     rows = connection.read_parquet(list(files), hive_partitioning=False, union_by_name=True)
+    if "_op" in rows.columns:
+        rows = rows.filter(NOT_DELETED)
     if day is not None:
         rows = rows.filter(f"_day = DATE '{day.isoformat()}'")
     connection.register(name, rows)
@@ -321,15 +323,6 @@ def repeated_values(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The values that occur more than once; sorts in place. Sorting 8 bytes a row beats a hash table of them."""
     values.sort()
     return np.unique(values[1:][values[1:] == values[:-1]])
-
-
-def newest(rows: pa.Table, key: Sequence[str], order: str) -> pa.Table:
-    """One row per `key`: the one with the greatest `order`, the later row where they are equal."""
-    by = ", ".join(f'"{name}"' for name in key)
-    number = f'row_number() OVER (PARTITION BY {by} ORDER BY "{order}" DESC NULLS LAST, _source_row DESC) AS _n'
-    with duckdb.connect() as connection:  # the process's default connection isn't for several threads
-        found = connection.from_arrow(rows).project(f"*, {number}").filter("_n = 1").project("* EXCLUDE (_n)")
-        return found.to_arrow_table().cast(uncoded(rows.schema))
 
 
 def _enumeration(values: Sequence[str]) -> str:

@@ -15,12 +15,14 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
+from lakehouse import merging
 from lakehouse.engine.connect import connected
 from lakehouse.engine.server import log_of
 from lakehouse.errors import CitylakeError, LakeError
 from lakehouse.logs import run_id, traced
+from lakehouse.merging import NOT_DELETED
 from lakehouse.settings import Settings
-from lakehouse.table import PROPERTIES, Commit, Table, upserted
+from lakehouse.table import PROPERTIES, Commit, Table
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -108,8 +110,13 @@ def _worked(given: bytes, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Reco
 
 
 def read(spark: SparkSession, table: Table, version: int) -> DataFrame:
-    """The rows of `table` at `version`."""
-    return spark.read.format("delta").option("versionAsOf", version).load(str(table.path))
+    """The rows of `table`, of silver or gold, at `version`, without deleted ones."""
+    return undeleted(spark.read.format("delta").option("versionAsOf", version).load(str(table.path)))
+
+
+def undeleted(rows: DataFrame) -> DataFrame:
+    """Rows of silver without those of deleted keys."""
+    return rows.where(NOT_DELETED) if "_op" in rows.columns else rows
 
 
 def replace_slice(frame: DataFrame, table: Table, day: date, commit: Commit) -> int:
@@ -164,27 +171,42 @@ def _said(spark: SparkSession, commit: Commit) -> Iterator[None]:
 
 
 def merge(
-    settings: Settings, sources: Sequence[Table], table: Table, commit: Commit, *, key: Sequence[str], order: str
+    settings: Settings,
+    sources: Sequence[Table],
+    table: Table,
+    commit: Commit,
+    *,
+    key: Sequence[str],
+    rank: Sequence[str],
 ) -> None:
-    """Upsert the rows of `sources`, tables written aside: a row replaces another only when its `order` is newer.
+    """Upsert the rows of `sources`, tables written aside: a row replaces another only when it is newer by the columns `rank`.
 
-    Of several rows of one `key` the one with the greatest `order` counts, the later row where they are equal. Raises
-    WrongEngine when the table isn't Spark's.
+    Of several rows of one `key` the newest counts, the later row where they are equal. Without a row that is newer than
+    the table's there is no commit. Raises WrongEngine when the table isn't Spark's, LakeError when its columns are others.
     """
     with session(settings) as spark, table.lock(), _said(spark, commit):
         table.claim("spark")
         rows = reduce(DataFrame.unionByName, [spark.read.format("delta").load(str(one.path)) for one in sources])
-        if not table.exists():
+        if table.exists():
+            table.refuse_unmergeable(table.open(), pa.schema(sources[0].open().schema().to_arrow()), rank)
+        else:
             _create(rows, table, ())
-        versions = Window.partitionBy(*key).orderBy(F.desc_nulls_last(order), F.desc("_source_row"))
+        versions = Window.partitionBy(*key).orderBy(*map(F.desc_nulls_last, rank), F.desc("_source_row"))
         newest = rows.withColumn("_n", F.row_number().over(versions)).where("_n = 1").drop("_n")
         newest.createOrReplaceTempView("newest")
-        same, newer = upserted([_quoted(name) for name in key], _quoted(order))
-        spark.sql(
-            f"MERGE WITH SCHEMA EVOLUTION INTO {_named(table)} AS t USING newest AS s ON {same}"
-            f" WHEN MATCHED AND ({newer}) THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
-        )
+        same, newer = merging.same(list(map(_quoted, key))), merging.newer(list(map(_quoted, rank)))
+        # MERGE would write every file again that has one of the keys, even where no row of it changes
+        stale = f"LEFT ANTI JOIN {_named(table)} AS t ON {same} AND ({newer}) IS NOT TRUE"
+        changing = spark.sql(f"SELECT s.* FROM newest AS s {stale}").persist()
+        if not changing.isEmpty():
+            changing.createOrReplaceTempView("changing")
+            spark.sql(
+                f"MERGE WITH SCHEMA EVOLUTION INTO {_named(table)} AS t USING changing AS s ON {same}"
+                " WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+            )
+            spark.catalog.dropTempView("changing")
         spark.catalog.dropTempView("newest")
+        changing.unpersist()
 
 
 def _create(frame: DataFrame, table: Table, partition_by: Sequence[str]) -> None:

@@ -46,7 +46,8 @@ def declared(city: City) -> None:
     for name, case in CASES.items():
         width = len(case["columns"])
         expected = {"expect": {"warn": _texts(case["expect"])}} if "expect" in case else {}
-        city.declare(name, _texts(case["columns"]), **case.get("contract", {}), **expected)
+        columns = {column: rule for column, rule in case["columns"].items() if rule}  # what has none is only sent
+        city.declare(name, _texts(columns), **case.get("contract", {}), **expected)
         city.deliver(name, text_of(list(case["columns"]), [row[:width] for row in case["rows"]]))
         for day, rows in case.get("earlier", {}).items():
             city.deliver(name, text_of(list(case["columns"]), [[str(n)] for n in range(rows)]), day=day)
@@ -108,7 +109,8 @@ MUTATED = {
     "fresh": ["fresh", "fresh_too_old", "fresh_date", "fresh_date_too_old"],
     "within_day": ["within_day_back", "within_day_date"], "sequence": ["sequence"], "varied": ["varied", "varied_nothing"],
     "row_count": ["row_count", "row_count_enough", "row_count_outside", "row_count_most"],
-    "when": ["when"], "not_future": ["not_future", "not_future_date"],
+    "when": ["when"], "new": ["changes_of_new_keys"], "known": ["changes_of_known_keys"],
+    "not_future": ["not_future", "not_future_date"],
 }  # fmt: skip
 """Checks, and the cases that must tell each of their mutants from them."""
 

@@ -115,7 +115,7 @@ def keyed(*rows: tuple[str, int, int | None]) -> pa.Table:
 
 def test_merge_takes_only_newer_rows(table: Table) -> None:
     def merged(*rows: tuple[str, int, int | None]) -> list[tuple[Any, ...]]:
-        table.merge(keyed(*rows), RUN, key=("id",), order="at")
+        table.merge(keyed(*rows), RUN, key=("id",), rank=("at",))
         return content(table)
 
     assert merged(("a", 1, 10), ("b", 1, None)) == [("a", 1), ("b", 1)]
@@ -128,16 +128,16 @@ def test_merge_takes_only_newer_rows(table: Table) -> None:
 
 def test_merge_matches_on_every_column_of_the_key_and_on_quoted_text(table: Table) -> None:
     rows = [("it's", 1, 1), ('say "hi"', 1, 1), ("", 1, 1), ("南通", 1, 1)]
-    table.merge(keyed(*rows), RUN, key=("id", "n"), order="at")
-    table.merge(keyed(*[(name, 1, 2) for name, _, _ in rows], ("it's", 2, 1)), RUN, key=("id", "n"), order="at")
+    table.merge(keyed(*rows), RUN, key=("id", "n"), rank=("at",))
+    table.merge(keyed(*[(name, 1, 2) for name, _, _ in rows], ("it's", 2, 1)), RUN, key=("id", "n"), rank=("at",))
     assert len(content(table)) == 5
 
 
 def test_merge_takes_a_column_that_was_added(table: Table) -> None:
-    table.merge(keyed(("a", 1, 1)), RUN, key=("id",), order="at")
+    table.merge(keyed(("a", 1, 1)), RUN, key=("id",), rank=("at",))
     grown = keyed(("a", 2, 2), ("b", 2, 2)).append_column("colour", pa.array(["red", "blue"]))
-    table.merge(grown, RUN, key=("id",), order="at")
-    table.merge(keyed(("a", 3, 3), ("c", 3, 3)), RUN, key=("id",), order="at")  # by a contract without it
+    table.merge(grown, RUN, key=("id",), rank=("at",))
+    table.merge(keyed(("a", 3, 3), ("c", 3, 3)), RUN, key=("id",), rank=("at",))  # by a contract without it
     kept = sorted((r["id"], r["n"], r["colour"]) for r in table.read().to_pylist())
     assert kept == [("a", 3, "red"), ("b", 2, "blue"), ("c", 3, None)]
 
@@ -159,7 +159,7 @@ def test_the_embedded_engine_refuses_a_table_of_spark(table: Table) -> None:
     for write in (
         lambda: table.append_once(SCHEMA, [batch(("b", 2, DAY))], RUN),
         lambda: table.replace_slice(DAY, SCHEMA, [], RUN),
-        lambda: table.merge(keyed(("a", 1, 1)), RUN, key=("id",), order="at"),
+        lambda: table.merge(keyed(("a", 1, 1)), RUN, key=("id",), rank=("at",)),
     ):
         with pytest.raises(WrongEngine):
             write()
