@@ -1,7 +1,7 @@
 """What the rules of files ask of a place where files are dropped, be it a folder here or a system elsewhere."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -71,8 +71,8 @@ class Drop(Protocol):
     def look(self, path: str) -> Look:
         """What the system says of the file just now."""
 
-    def pieces(self, path: str, look: Look) -> Iterator[bytes]:
-        """Its content. Raises Changed when it shows that it isn't as in `look` any more."""
+    def pieces(self, path: str, look: Look) -> Generator[bytes]:
+        """Its content; to be closed. Raises Changed when it shows that it isn't as in `look` any more."""
 
 
 def capped(names: Iterable[T], where: str) -> list[T]:

@@ -2,7 +2,7 @@
 
 import glob
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from fnmatch import fnmatchcase
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -122,7 +122,8 @@ def _taken(asked: Asked, drop: Drop, entry: Entry, ledger: Ledger) -> Received:
         return Received(asked.into, name, 0, "", None, True, {key: known}, unchanged=True)
     target = place(entry.name, asked.into)
     try:
-        ledger.store(drop.pieces(entry.path, look), target)
+        with closing(drop.pieces(entry.path, look)) as pieces:
+            ledger.store(pieces, target)
         if drop.look(entry.path) != look or look.size not in (None, ledger.size):
             raise Changed("it changed while it was copied", where=ledger.where, hint="it is looked for again")
     except CitylakeError:

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class Local:
         with refusals(self._where):
             return _look(self._system.info(path))
 
-    def pieces(self, path: str, look: Look) -> Iterator[bytes]:
+    def pieces(self, path: str, look: Look) -> Generator[bytes]:
         real, name = Path(path).resolve(), shown(Path(path).name)
         if not real.is_relative_to(self._root):
             hint = "deliver the file itself"

@@ -1,7 +1,7 @@
 """File systems elsewhere, whatever they do: every call ends in time, what may pass is tried again, a copy goes on where it
 broke off. Each kind of system is a module with `opened(address, limits, where)`, an fsspec file system."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -126,7 +126,7 @@ class Remote(Patience):
     def look(self, path: str) -> Look:
         return self.patiently(lambda: self._look(path))
 
-    def pieces(self, path: str, look: Look) -> Iterator[bytes]:
+    def pieces(self, path: str, look: Look) -> Generator[bytes]:
         at = 0
         stream: BinaryIO | None = None
 
@@ -143,11 +143,15 @@ class Remote(Patience):
                 stream = None
                 raise
 
-        while read := self.patiently(piece):
-            at += len(read)
-            if look.size is not None and at > look.size:
-                raise Changed("it is longer than was said", where=self.where, hint="it is looked for again")
-            yield read
+        try:
+            while read := self.patiently(piece):
+                at += len(read)
+                if look.size is not None and at > look.size:
+                    raise Changed("it is longer than was said", where=self.where, hint="it is looked for again")
+                yield read
+        except BaseException:
+            self._leave()  # the rest is still on its way
+            raise
 
     def _read(self, stream: BinaryIO) -> bytes:
         """The next piece; the file is closed after the last."""

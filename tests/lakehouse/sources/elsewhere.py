@@ -9,11 +9,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
+from threading import Thread
 from urllib.parse import quote
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
+from pyftpdlib.ioloop import IOLoop
+from pyftpdlib.servers import FTPServer
 
 from tests.lakehouse.sources.conftest import DAY
 
@@ -93,4 +104,60 @@ def sftp(folder: Path) -> Iterator[Elsewhere]:
         process.wait()
 
 
-SYSTEMS = {"sftp": sftp}
+@contextmanager
+def ftp(folder: Path) -> Iterator[Elsewhere]:
+    with _ftp(folder, "ftp", FTPHandler) as started:
+        yield started
+
+
+@contextmanager
+def ftps(folder: Path) -> Iterator[Elsewhere]:
+    """Both connections must be encrypted. The certificate is its own authority: SSL_CERT_FILE names it."""
+
+    class Handler(TLS_FTPHandler):
+        certfile = str(certificate(folder))
+        tls_control_required = tls_data_required = True
+
+    with _ftp(folder, "ftps", Handler) as started:
+        yield started
+
+
+@contextmanager
+def _ftp(folder: Path, scheme: str, handler: type[FTPHandler]) -> Iterator[Elsewhere]:
+    root = folder / "files"
+    root.mkdir()
+    accounts = DummyAuthorizer()
+    accounts.add_user("clerk", "s3cr3t/:", str(root), perm="elr")
+    kind = type("Handler", (handler,), {"authorizer": accounts, "auth_failed_timeout": 0})
+    loop = IOLoop()
+    server = FTPServer(("127.0.0.1", 0), kind, ioloop=loop)
+    thread = Thread(target=server.serve_forever, kwargs={"timeout": 0.01, "handle_exit": False}, daemon=True)
+    thread.start()
+    try:
+        host = f"127.0.0.1:{server.address[1]}"
+        log_in = f"{scheme}://clerk:s3cr3t%2F%3A@{host}"
+        yield Elsewhere(root, f"{scheme}://{host}", log_in, log_in.replace("s3cr3t", "s3cr3ts"))
+    finally:
+        server.close_all()
+        thread.join()
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 that vouches for itself, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + made.public_bytes(Encoding.PEM)
+    )
+    return path
+
+
+SYSTEMS = {"sftp": sftp, "ftp": ftp, "ftps": ftps}
