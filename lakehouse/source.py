@@ -1,5 +1,6 @@
 """The typed records of a contract's `source`: where a dataset comes from, and how it is written there."""
 
+import re
 from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
@@ -19,14 +20,29 @@ class Dialect(Record):
 
     format: Format | None = None
     encoding: str = "utf-8"
-    delimiter: str | None = Field(None, min_length=1, max_length=1)
+    delimiter: str | None = Field(None, min_length=1, max_length=8)
     quote: str = Field('"', min_length=1, max_length=1)
     header: bool | Annotated[int, Field(ge=1, le=9)] = True
     skip: int = Field(0, ge=0)
+    footer: Annotated[int, Field(ge=0, le=1000)] | str = 0
+    ragged: bool = False
     sheet: str | Annotated[int, Field(ge=1)] | None = None
     records: str = ""
     members: str | None = None
     null: tuple[str, ...] = ()
+
+    @field_validator("footer")
+    @classmethod
+    def _compiles(cls, footer: int | str) -> int | str:
+        try:
+            re.compile(str(footer))
+        except re.error as error:
+            raise ValueError(f"'{footer}' is not a regular expression: {error}") from error
+        return footer
+
+    def is_footer(self, line: str, behind: int) -> bool:
+        """Whether a line belongs to the footer where the `behind` lines after it do, which aren't blank."""
+        return behind < self.footer if isinstance(self.footer, int) else bool(re.match(self.footer, line))
 
     def delimiter_of(self, name: str) -> str:
         """The delimiter of a file called `name`: the declared one, else that of its suffix, else a comma."""

@@ -10,19 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pa_compute
 import pyarrow.csv as pc
 
 from lakehouse.contract import Contract
 from lakehouse.errors import ContractError, DeliveryUnreadable
 from lakehouse.formats import encoding
 from lakehouse.formats.reading import Reading, Unparsable, declared, header, with_rows
-from lakehouse.formats.records import Block, Shape, blocks
+from lakehouse.formats.records import Block, Shape, blocks, without_footer
 from lakehouse.source import Dialect
 
 _BLOCK = 4 << 20
 """Bytes a block: two cores reach their full speed, and the handful of blocks in flight stays below 300 MB."""
 
 _DELIMITERS = ",\t;|"
+_UNIT = b"\x1f"
+"""Stands for a delimiter of several bytes: ASCII made it to tell fields apart."""
 _SAMPLE = 1 << 18
 
 
@@ -39,6 +42,8 @@ class _Parser:
     names: list[str]
     shape: Shape
     encoding: str
+    delimiter: str
+    ragged: bool
     where: str
 
     def __call__(self, block: Block) -> _Parsed:
@@ -51,24 +56,37 @@ class _Parser:
         if not encoding.is_utf8(block.only(kept)):
             undecodable = [int(at) for at in np.flatnonzero(kept) if not encoding.is_utf8(block[at])]
             kept[undecodable] = False
-        columns, misfits = self._columns(block.only(kept))
+        columns, widths = self._columns(block.only(kept))
         at = np.flatnonzero(kept)
+        if self.ragged and widths:
+            columns, widths = self._columns(b"".join(self._evened(block[i], widths.get(n)) for n, i in enumerate(at)))
+        misfits = {n: f"{width} fields instead of {len(self.names)}" for n, width in widths.items()}
         reasons |= dict.fromkeys(undecodable, f"bytes not valid {self.encoding}")
         reasons |= {int(at[misfit]): reason for misfit, reason in misfits.items()}
-        rejected = [Unparsable(block.first + i, reasons[i], encoding.readable(block[i])) for i in sorted(reasons)]
+        rejected = [Unparsable(block.first + i, reasons[i], self._shown(block[i])) for i in sorted(reasons)]
         batch = self._numbered(columns, block.first + np.delete(at, list(misfits)))
         return _Parsed(batch, rejected, len(undecodable), records)
 
-    def _columns(self, text: bytes) -> tuple[list[pa.Array], dict[int, str]]:
-        """The text's columns, and by position the records that have too few or too many fields."""
-        misfits: dict[int, str] = {}
+    def _shown(self, record: bytes) -> str:
+        return encoding.readable(record).replace(_UNIT.decode(), self.delimiter)
+
+    def _evened(self, record: bytes, width: int | None) -> bytes:
+        """The record as a line with as many fields as there are names, if what it has too few or too many is empty."""
+        missing = len(self.names) - width if width else 0
+        if missing < 0:
+            record = record.removesuffix(self.shape.delimiter * -missing)
+        return record + self.shape.delimiter * missing + b"\n"
+
+    def _columns(self, text: bytes) -> tuple[list[pa.Array], dict[int, int]]:
+        """The text's columns, and by position the width of records that have too few or too many fields."""
+        widths: dict[int, int] = {}
 
         def skip(row: pc.InvalidRow) -> str:
-            misfits[row.number - 1] = f"{row.actual_columns} fields instead of {row.expected_columns}"
+            widths[row.number - 1] = row.actual_columns
             return "skip"
 
         if not text:
-            return [pa.array([], pa.string()) for _ in self.names], misfits
+            return [pa.array([], pa.string()) for _ in self.names], widths
         table = pc.read_csv(
             pa.BufferReader(text),
             pc.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=self.names),
@@ -83,7 +101,10 @@ class _Parser:
                 column_types=dict.fromkeys(self.names, pa.string()), strings_can_be_null=False, check_utf8=False
             ),
         )
-        return [column.combine_chunks() for column in table.columns], misfits
+        columns = [column.combine_chunks() for column in table.columns]
+        if self.shape.delimiter == _UNIT and self.shape.quote and self.shape.quote in text:
+            columns = [pa_compute.replace_substring(column, _UNIT.decode(), self.delimiter) for column in columns]
+        return columns, widths
 
     def _numbered(self, columns: list[pa.Array], rows: np.ndarray) -> pa.RecordBatch:
         if len(columns[0]) != len(rows):
@@ -104,30 +125,57 @@ def read(path: Path, contract: Contract, source: Dialect, *, quoted: bool) -> Re
     delimiter = source.delimiter_of(path.name)
     shape = _shape(delimiter, source, quoted, where)
     codec = encoding.codec(source.encoding, where)
-    found = _blocks(path, codec, shape, contract.limits.row_bytes, where)
+    found = _blocks(path, codec, shape, delimiter, contract.limits.row_bytes, where)
     _refuse_foreign_encoding(path, codec, source, where)
     block, at = _first_line(found, source.skip, where)
     if source.header and not encoding.is_utf8(block[at]):
         raise _foreign_encoding(_likely(path), source.encoding, where)
-    cells = _cells(block, at, shape, where)
+    cells = [cell.replace(_UNIT.decode(), delimiter) for cell in _cells(block, at, shape, where)]
     _refuse_foreign_delimiter(cells, contract, delimiter, where)
     names = header(cells, contract, where) if source.header else declared(contract)
     reading = Reading(names, where, contract.limits)
     body = chain([block.without(at + 1 if source.header else at)], found)
-    reading.batches = _batches(reading, body, _Parser(names, shape, source.encoding, where), path)
+    if source.footer:
+        body = without_footer(body, lambda line, behind: source.is_footer(encoding.readable(line), behind))
+    parser = _Parser(names, shape, source.encoding, delimiter, source.ragged, where)
+    reading.batches = _batches(reading, body, parser, path)
     return reading
 
 
 def _shape(delimiter: str, source: Dialect, quoted: bool, where: str) -> Shape:
-    for key, char in (("delimiter", delimiter), ("quote", source.quote)):
-        if not char.isascii() or char in "\r\n":
-            raise ContractError(f"{key} {char!r} is not an ASCII character", where=where, hint=f"change source.{key}")
-    return Shape(delimiter.encode(), source.quote.encode() if quoted else None)
+    if not source.quote.isascii() or source.quote in "\r\n":
+        raise ContractError(
+            f"quote {source.quote!r} is not an ASCII character", where=where, hint="change source.quote"
+        )
+    if {*delimiter} & {*"\r\n", source.quote}:
+        hint = "change source.delimiter"
+        raise ContractError(f"delimiter {delimiter!r} holds a line break or the quote", where=where, hint=hint)
+    single = len(delimiter.encode()) == 1
+    return Shape(delimiter.encode() if single else _UNIT, source.quote.encode() if quoted else None)
 
 
-def _blocks(path: Path, codec: str, shape: Shape, row_bytes: int, where: str) -> Iterator[Block]:
+def _blocks(path: Path, codec: str, shape: Shape, delimiter: str, row_bytes: int, where: str) -> Iterator[Block]:
     with path.open("rb") as stream:
-        yield from blocks(encoding.utf8(stream, codec, _BLOCK), shape, row_bytes, where)
+        chunks = encoding.utf8(stream, codec, _BLOCK)
+        if shape.delimiter != delimiter.encode():
+            chunks = _with_unit(chunks, delimiter.encode(), where)
+        yield from blocks(chunks, shape, row_bytes, where)
+
+
+def _with_unit(chunks: Iterator[bytes], delimiter: bytes, where: str) -> Iterator[bytes]:
+    """The chunks with one byte in the place of a delimiter of several."""
+    tail = b""
+    for chunk in chunks:
+        if _UNIT in chunk:
+            hint = "ask the department for another delimiter than one of several characters"
+            raise DeliveryUnreadable(
+                "the byte \\x1f occurs, which stands for the delimiter here", where=where, hint=hint
+            )
+        *fields, last = (tail + chunk).split(delimiter)
+        begun = next(n for n in range(len(delimiter) - 1, -1, -1) if last.endswith(delimiter[:n]))
+        tail = last[len(last) - begun :]
+        yield _UNIT.join([*fields, last[: len(last) - begun]])
+    yield tail
 
 
 def _first_line(found: Iterator[Block], skip: int, where: str) -> tuple[Block, int]:

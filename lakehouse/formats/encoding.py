@@ -110,12 +110,23 @@ def likely(sample: bytes) -> str:
         return "ascii"
     if is_utf8(whole_lines):
         return "utf-8"
-    return "gb18030" if _reads_as_chinese(whole_lines) else "latin-1"
+    if wide := _wide(even, odd):
+        return wide
+    return next((name for name in ("gb18030", "big5") if _reads_as_chinese(whole_lines, name)), "latin-1")
 
 
-def _reads_as_chinese(data: bytes) -> bool:
+def _wide(even: bytes, odd: bytes) -> str | None:
+    """UTF-16 by its ASCII, however little of it: delimiters and line ends have their zero byte on one side. So do a few
+    characters, like 一, on the other."""
+    for zeros, others, name in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
+        if zeros.count(0) * 50 > len(zeros) and zeros.count(0) > 2 * others.count(0):
+            return name
+    return None
+
+
+def _reads_as_chinese(data: bytes, name: str) -> bool:
     try:
-        foreign = [char for char in data.decode("gb18030") if ord(char) > 0x7F]
+        foreign = [char for char in data.decode(name) if ord(char) > 0x7F]
     except UnicodeDecodeError:
         return False
     chinese = sum("\u3000" <= char <= "\u303f" or "\u4e00" <= char <= "\u9fff" or char > "\uff00" for char in foreign)

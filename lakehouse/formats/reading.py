@@ -1,10 +1,13 @@
 """What every reader gives: names, batches of text, the records nobody could parse, and the count that must add up."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from tempfile import SpooledTemporaryFile
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +15,14 @@ import pyarrow.compute as pc
 
 from lakehouse.contract import Contract, Limits
 from lakehouse.errors import DeliveryUnreadable
+from lakehouse.formats import encoding
 
 SOURCE_ROW = "_source_row"
 """The last column of every batch: the record's number as a spreadsheet shows it, int64."""
 
+Row = TypeVar("Row")
+
+_LINE_BREAK = re.compile(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 _IN_MEMORY = 8 << 20
 _JUDGED_FROM = 1_000
 _AT_ONCE = 20_000
@@ -93,6 +100,26 @@ class Reading:
         """Keeps a record that can't be parsed. It must be counted as well."""
         self.unparsable.append(Unparsable(source_row, reason, raw))
 
+    def given(
+        self, columns: Sequence[pa.Array], row: int, faults: Mapping[int, str], stored: pa.RecordBatch
+    ) -> pa.RecordBatch:
+        """One batch of rows numbered from `row` on, without those at fault: they are rejected as they are `stored`.
+
+        Raises DeliveryUnreadable beyond the limit of a row's length.
+        """
+        self.measure(columns)
+        good = np.delete(np.arange(len(stored)), sorted(faults))
+        for fault in sorted(faults):
+            self.reject(
+                row + fault, faults[fault], "\t".join(_shown(column[fault].as_py()) for column in stored.columns)
+            )
+        columns = [column.take(pa.array(good)) for column in columns] if faults else columns
+        return with_rows(columns, self.names, pa.array(good + row, pa.int64()))
+
+
+def _shown(value: object) -> str:
+    return encoding.readable(value) if isinstance(value, bytes) else "" if value is None else str(value)
+
 
 def over_limit(limit: str, found: int, allowed: int, where: str) -> DeliveryUnreadable:
     """The error for a delivery that costs more than the contract allows."""
@@ -104,11 +131,11 @@ def over_limit(limit: str, found: int, allowed: int, where: str) -> DeliveryUnre
 
 
 def header(cells: Sequence[str], contract: Contract, where: str) -> list[str]:
-    """Column names as sent, trimmed; a column without a name is called `column_<position>`.
+    """Column names as sent, trimmed, line breaks within as a space; one without a name is called `column_<position>`.
 
     Raises DeliveryUnreadable for an empty header and for names that can't name columns.
     """
-    trimmed = [cell.strip().strip("\ufeff").strip() for cell in cells]
+    trimmed = [_LINE_BREAK.sub(" ", cell.strip().strip("\ufeff").strip()) for cell in cells]
     if not any(trimmed):
         raise DeliveryUnreadable("the header is empty", where=where, hint="set 'skip' or 'header: false' in 'source'")
     return checked([name or f"column_{position}" for position, name in enumerate(trimmed, 1)], contract, where)
@@ -129,13 +156,23 @@ def checked(names: list[str], contract: Contract, where: str) -> list[str]:
 
 
 def declared(contract: Contract) -> list[str]:
-    """The declared names as sent, in the contract's order."""
-    return [contract.sent_name(column) for column in contract.columns]
+    """The declared names as sent, in the contract's order, that of the operation of changes last."""
+    return contract.sent_names
 
 
 def with_rows(columns: Sequence[pa.Array], names: Sequence[str], rows: pa.Array) -> pa.RecordBatch:
     """One batch: the columns under their names, then `_source_row`."""
     return pa.RecordBatch.from_arrays([*columns, rows], names=[*names, SOURCE_ROW])
+
+
+def without_footer(rows: Iterable[Row], footer: int | str, text: Callable[[Row], str]) -> Iterator[Row]:
+    """The rows without the last `footer`, or without the last ones whose texts begin with a match of it."""
+    held: deque[Row] = deque()
+    for row in rows:
+        held.append(row)
+        sure = len(held) - footer if isinstance(footer, int) else 0 if re.match(footer, text(row)) else len(held)
+        for _ in range(sure):
+            yield held.popleft()
 
 
 def batched(reading: Reading, records: Iterable[tuple[int, Sequence[str | None] | None]]) -> Iterator[pa.RecordBatch]:

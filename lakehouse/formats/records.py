@@ -1,7 +1,7 @@
 """Cutting delimited text into whole records, without taking them apart."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -35,7 +35,7 @@ class Block:
 
     @cached_property
     def starts(self) -> npt.NDArray[np.int64]:
-        return np.concatenate(([0], self.ends[:-1])).astype(np.int64)
+        return np.concatenate(([0], self.ends))[:-1].astype(np.int64)
 
     @property
     def blank(self) -> npt.NDArray[np.bool_]:
@@ -60,6 +60,11 @@ class Block:
         cut = int(self.ends[records - 1])
         later = self.broken[self.broken >= records] - records
         return Block(self.data[cut:], self.ends[records:] - cut, later, self.first + records)
+
+    def until(self, records: int) -> "Block":
+        """The block's first `records` records."""
+        cut = int(self.ends[records - 1]) if records else 0
+        return Block(self.data[:cut], self.ends[:records], self.broken[self.broken < records], self.first)
 
     def only(self, kept: npt.NDArray[np.bool_]) -> bytes:
         """The bytes of the kept records."""
@@ -87,6 +92,30 @@ def blocks(chunks: Iterator[bytes], shape: Shape, row_bytes: int, where: str) ->
         if cut:
             yield Block(data[:cut], ends, broken, first)
             first += len(ends)
+
+
+def without_footer(found: Iterator[Block], is_footer: Callable[[bytes, int], bool]) -> Iterator[Block]:
+    """The blocks without the last records, counted from the end, as long as `is_footer(record, records behind it)`."""
+    held: list[Block] = []
+    for block in found:
+        held.append(block)
+        sure = (
+            len(_without_footer(held, is_footer)) - 1
+        )  # what comes later may be footer, but more of these can't become it
+        yield from held[: max(sure, 0)]
+        held = held[max(sure, 0) :]
+    yield from _without_footer(held, is_footer)
+
+
+def _without_footer(held: list[Block], is_footer: Callable[[bytes, int], bool]) -> list[Block]:
+    behind = 0
+    for place in range(len(held) - 1, -1, -1):
+        block = held[place]
+        for record in np.flatnonzero(~block.blank)[::-1]:
+            if not is_footer(block[record], behind):
+                return [*held[:place], block.until(int(record) + 1)]
+            behind += 1
+    return []
 
 
 def _marked(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:

@@ -11,7 +11,7 @@ from lakehouse.errors import DeliveryUnreadable
 from lakehouse.formats import apart
 from lakehouse.formats.kind import kind, refuse_foreign
 from lakehouse.formats.package import cell_errors, inspect, spans
-from lakehouse.formats.reading import Reading, batched, declared, header
+from lakehouse.formats.reading import Reading, batched, declared, header, without_footer
 from lakehouse.source import Dialect
 
 _ZIP, _OLE2 = "a zip file or workbook", "an old Office file"
@@ -49,7 +49,7 @@ def read(path: Path, contract: Contract, source: Dialect) -> Reading:
         names = declared(contract)
     body = (row for row in _filled(lines, path, source.skip) if row[0] >= begin)
     reading = Reading(names, where, contract.limits)
-    reading.batches = batched(reading, _fitted(reading, body))
+    reading.batches = batched(reading, _fitted(reading, without_footer(body, source.footer, _text)))
     return reading
 
 
@@ -92,12 +92,16 @@ def _filled(lines: IO[bytes], path: Path, skip: int) -> Iterator[Row]:
             yield number, cells
 
 
+def _text(row: Row) -> str:
+    return "\t".join(cell or "" for cell in row[1])
+
+
 def _fitted(reading: Reading, rows: Iterator[Row]) -> Iterator[tuple[int, list[str | None] | None]]:
     """Rows filled up to the number of names; one with more cells than that is rejected."""
     width = len(reading.names)
     for number, cells in rows:
         if len(cells) > width:
-            reading.reject(number, f"{len(cells)} cells instead of {width}", "\t".join(cell or "" for cell in cells))
+            reading.reject(number, f"{len(cells)} cells instead of {width}", _text((number, cells)))
             yield number, None
         else:
             yield number, cells + [None] * (width - len(cells))

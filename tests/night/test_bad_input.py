@@ -68,7 +68,7 @@ def test_a_file_that_is_missing(town: Town, undisturbed: Contents) -> None:
     [
         (b"", "empty file; ask the department to deliver again"),
         (SOUND.encode("gb18030"), "the bytes are not utf-8, they look like gb18030; ask the department, or set "),
-        (b"PK\x03\x04....", "the file is a zip file or Excel workbook; ask the department, or set 'format'"),
+        (b"PK\x03\x04....", "the file is a zip file or workbook; ask the department, or set 'format'"),
     ],
     ids=["empty file", "wrong encoding", "another format"],
 )

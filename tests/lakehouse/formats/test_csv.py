@@ -158,7 +158,7 @@ def test_a_header_alone_is_a_delivery_of_no_rows(reads: Reads):
         (b"a,_source_row\n1,2\n", "reserved"),
         (b"a;b\n1;2\n", "delimited by ';'"),
         (b"a\tb\n1\t2\n", r"delimited by '\\t'"),
-        (b"PK\x03\x04\n", "zip file or Excel"),
+        (b"PK\x03\x04\n", "zip file or workbook"),
         (b"\n <!DOCTYPE html><html>", "web page"),
     ],
 )
@@ -252,3 +252,80 @@ def test_what_python_writes_reads_back_equal(
     assert got.rows == [tuple(row) for row in table]
     assert not got.unparsable
     assert got.numbers == list(range(2, len(table) + 2))
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "data"),
+    [
+        ("||", 'a||b\n1|||2\n3||"x||y"\n"||"||\n'),
+        ("，", 'a，b\n1，|2\n3，"x||y"\n"||"，\n'),
+        ("|+|", 'a|+|b\n1|+||2\n3|+|"x||y"\n"||"|+|\n'),
+        ("\x01", 'a\x01b\n1\x01|2\n3\x01"x||y"\n"||"\x01\n'),
+    ],
+)
+def test_delimiters_of_any_length(reads: Reads, monkeypatch: pytest.MonkeyPatch, delimiter: str, data: str):
+    for size in (1, 2, 3, 1000):
+        monkeypatch.setattr(reader, "_BLOCK", size)
+        got = reads(data.encode(), delimiter=delimiter)
+        assert got.names == ["a", "b"]
+        assert got.rows == [("1", "|2"), ("3", "x||y"), ("||", "")]
+    broken = reads(data.encode() + f"1{delimiter}2{delimiter}3\n".encode(), delimiter=delimiter)
+    assert [u.raw for u in broken.unparsable] == [f"1{delimiter}2{delimiter}3"]
+    assert reads(data.replace('"', "").encode(), delimiter=delimiter, quoted=False).rows[0] == ("1", "|2")
+
+
+def test_delimiters_that_cannot_be_told(reads: Reads):
+    with pytest.raises(DeliveryUnreadable, match="stands for the delimiter"):
+        reads(b"a||b\n1\x1f||2\n", delimiter="||")
+    for delimiter in ('"', "|\n"):
+        with pytest.raises(ContractError, match="line break or the quote"):
+            reads(b"a,b\n", delimiter=delimiter)
+
+
+@pytest.mark.parametrize("size", [1, 7, 30, 1000])
+def test_footers(reads: Reads, monkeypatch: pytest.MonkeyPatch, size: int):
+    monkeypatch.setattr(reader, "_BLOCK", size)
+    data = "a,b\n1,2\n合计,3\n\n4,5\n合计,6\n\n共 3 条\n\n".encode()
+    rows = [("1", "2"), ("合计", "3"), ("4", "5")]
+    for footer in (2, "合计|共", "[合共]"):
+        got = reads(data, footer=footer)
+        assert (got.rows, got.numbers, got.unparsable) == (rows, [2, 3, 5], [])
+    assert len(reads(data, footer="共").rows) == 4
+    assert reads(data, footer=9).rows == reads(data, footer=".").rows == []
+    assert len(reads(data, footer=0).unparsable) == 1
+    assert reads(data, footer="nothing like it").rows_in == 5
+
+
+def test_a_footer_that_is_no_pattern(reads: Reads):
+    with pytest.raises(ValueError, match="is not a regular expression"):
+        reads(b"a,b\n", footer="(")
+
+
+def test_rows_of_any_width_where_they_are_declared(reads: Reads):
+    data = b'a,b,c\n1,2,3\n4\n5,"x,y"\n\n6,7,8,,\n"9,",,,x\n\n"q,",,,\n,,\n'
+    got = reads(data, columns=("a", "b", "c"), ragged=True)
+    assert got.rows == [
+        ("1", "2", "3"), ("4", "", ""), ("5", "x,y", ""), ("6", "7", "8"), ("q,", "", ""), ("", "", ""),
+    ]  # fmt: skip
+    assert got.numbers == [2, 3, 4, 6, 9, 10]
+    assert [(u.source_row, u.reason) for u in got.unparsable] == [(7, "4 fields instead of 3")]
+    assert len(reads(data, columns=("a", "b", "c")).unparsable) == 5
+
+
+def test_names_over_several_lines(reads: Reads):
+    got = reads('"面积\n(平方米)"," b \r\n\r\n c"\n1,2\n'.encode(), columns=("面积 (平方米)", "b c"))
+    assert (got.names, got.numbers) == (["面积 (平方米)", "b c"], [2])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "big5"])
+def test_encodings_without_a_mark_are_named(reads: Reads, encoding: str):
+    data = "景點編號,說明文字\n第一個,位於山上的古老寺院遺址\n".encode(encoding)
+    with pytest.raises(DeliveryUnreadable, match=f"look like {encoding}"):
+        reads(data, columns=("景點編號", "說明文字"))
+    assert reads(data, columns=("景點編號", "說明文字"), encoding=encoding).rows[0][0] == "第一個"
+
+
+def test_zero_bytes_cost_nothing(reads: Reads):
+    data = "a,b\n南通\0,2\n\0\0,\0\n".encode()
+    assert reads(data).rows == [("南通\0", "2"), ("\0\0", "\0")]
+    assert len(reads(data + bytes(64)).unparsable) == 1

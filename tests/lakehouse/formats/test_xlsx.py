@@ -253,3 +253,10 @@ def test_a_workbook_that_takes_too_much_memory_ends_as_an_error(reads: Reads, mo
     monkeypatch.setattr(apart, "MOST_MEMORY", 1 << 20)
     with pytest.raises(DeliveryUnreadable, match="damaged or takes too much memory"):
         reads(workbook(["a", "b"], ["1", "2"]), "x.xlsx")
+
+
+@pytest.mark.parametrize("footer", [2, "合计|共"])
+def test_a_footer(reads: Reads, footer: int | str) -> None:
+    rows = [["a", "b"], [1, 2], ["合计", 3], [4, None], ["合计", 5], ["共 3 条"]]
+    got = reads(workbook(*rows), "x.xlsx", footer=footer)
+    assert got.rows == [("1", "2"), ("合计", "3"), ("4", None)]
