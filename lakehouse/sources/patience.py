@@ -214,6 +214,9 @@ class Client(Patience):
             with closing(self._client.send(asked, stream=True)) as answer:
                 yield answer
         except httpx.ConnectError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                hint = "ask the department; an authority of its own is named by SSL_CERT_FILE"
+                raise SourceRefused("nobody vouches for its certificate", where=self.where, hint=hint) from error
             raise self.unavailable("no connection") from error
         except httpx.TimeoutException as error:
             raise self.unavailable("no answer in time") from error

@@ -1,10 +1,12 @@
 """A small HTTP server on loopback that does whatever a test wants, however wrong."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 
@@ -51,8 +53,8 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
-    """A server on a free port of this machine."""
+def serving(certificate: Path | None = None) -> Iterator[Server]:
+    """A server on a free port of this machine; behind TLS with a certificate (and its key)."""
     served = Server()
 
     class Handler(BaseHTTPRequestHandler):
@@ -91,8 +93,12 @@ def serving() -> Iterator[Server]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    served.url = f"http://127.0.0.1:{server.server_port}"
+    served.url = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
     try:
         yield served
     finally:

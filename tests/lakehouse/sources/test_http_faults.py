@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import repeat
+from pathlib import Path
 
 import pytest
 from tenacity import wait_none
@@ -15,7 +16,8 @@ from lakehouse.errors import CitylakeError, DeliveryUnreadable, SourceRefused, S
 from lakehouse.formats import pages, read
 from lakehouse.sources import Received, patience
 from tests.lakehouse.sources.conftest import contract_of
-from tests.lakehouse.sources.loopback import Reply, Request, Server
+from tests.lakehouse.sources.elsewhere import certificate
+from tests.lakehouse.sources.loopback import Reply, Request, Server, serving
 
 Fetched = Callable[..., list[Received]]
 ROWS = b'[{"id": "a"}, {"id": "b"}]'
@@ -70,14 +72,8 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 @pytest.mark.parametrize(
     ("head", "piece"),
-    [
-        (b"", b""),
-        (OK, b"X: y\r\n"),
-        (OK + b"X: ", b"y"),
-        (OK + b"\r\n", b" "),
-        (OK + b"Content-Length: 9\r\n\r\n", b""),
-    ],
-    ids=["nothing", "headers", "one header", "body", "silence"],
+    [(OK + b"\r\n", b" "), (OK + b"Content-Length: 9\r\n\r\n", b"")],
+    ids=["body", "silence"],
 )
 def test_a_source_that_drips_or_hangs_ends_with_its_time(fetched: Fetched, server: Server, head: bytes, piece: bytes):
     server.answer = lambda request: Reply(raw=dripping(server, repeat(piece), head=head))
@@ -184,3 +180,19 @@ def test_what_is_not_http(fetched: Fetched, server: Server, answer: bytes):
     server.answer = lambda request: Reply(raw=[answer])
     with pytest.raises(CitylakeError, match=r"broke off|HTTP 999"):
         fetched()
+
+
+def test_behind_tls(fetched: Fetched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    trusted = certificate(tmp_path)
+    with serving(trusted) as server:
+        server.answer = lambda request: Reply(ROWS)
+        with pytest.raises(SourceRefused, match=r"nobody vouches for its certificate; .*SSL_CERT_FILE"):
+            fetched(uri=f"{server.url}/rows")
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        assert fetched(uri=f"{server.url}/rows")
+        server.answer = lambda request: Reply(status=302, headers={"Location": server.url.replace("https", "http")})
+        with pytest.raises(SourceRefused, match="a redirect leads to another host"):
+            fetched(uri=f"{server.url}/rows")
+        server.answer = lambda request: Reply(raw=dripping(server, repeat(b"y"), head=OK + b"X: "))
+        with pytest.raises(SourceUnavailable, match="it takes longer than 1 s"):
+            fetched(uri=f"{server.url}/rows", limits={"seconds": 1})
