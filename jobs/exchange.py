@@ -18,7 +18,7 @@ from lakehouse.contract import Contract
 from lakehouse.errors import DeliveryUnreadable, LakeError, UsageError
 from lakehouse.exchange import keys
 from lakehouse.exchange.package import write
-from lakehouse.exchange.receipts import count_loaded, received_from, word
+from lakehouse.exchange.receipts import Fates, count_loaded, received_from, word
 from lakehouse.exchange.signed import File, Manifest, Receipt, Request, Signed, kept, opened, sign, stamped
 from lakehouse.lake import Lake
 from lakehouse.settings import Settings
@@ -239,9 +239,9 @@ def received(catalog: Catalog) -> list[Contract]:
 def _received(settings: Settings, contract: Contract) -> Standing:
     stream = _stream(settings, contract)
     accepted, receipts = stream.accepted(), stream.chain().receipts
-    last_of_day = {signed.record.day: signed.sha256 for signed in accepted.values()}
-    said = {day: word(receipts, package) for day, package in last_of_day.items()}
-    waiting = tuple(sorted(day for day, last in said.items() if last is None or last.outcome == "accepted"))
+    fates = Fates(settings, contract)
+    last_of_day = {signed.record.day: signed.record for signed in accepted.values()}
+    waiting = tuple(sorted(day for day, manifest in last_of_day.items() if fates.of(manifest) is None))
     by_name = {receipt.name: receipt for receipt in receipts if (stream.inbox / receipt.name).exists()}
     refused = tuple(f"{name}: {last.reason}" for name, last in by_name.items() if last.outcome == "refused")
     last = max(accepted, default=0)
@@ -261,7 +261,7 @@ def receipt(settings: Settings, contract: Contract, now: datetime) -> tuple[int,
     stream = _stream(settings, contract)
     with keys.alone(stream.folder):
         chain = stream.chain()
-        return count_loaded(settings, contract, stream.accepted(), chain, now), chain.folder
+        return count_loaded(chain, stream.accepted(), Fates(settings, contract), now), chain.folder
 
 
 def ask(settings: Settings, contract: Contract, sequences: Sequence[int], now: datetime) -> tuple[Request, Path]:

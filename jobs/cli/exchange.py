@@ -27,7 +27,7 @@ def keys_(
     """
     from lakehouse.errors import EnvironmentFault
     from lakehouse.exchange import keys
-    from lakehouse.settings import Settings
+    from lakehouse.settings import Settings, clock
 
     settings = Settings.from_environment()
     try:
@@ -39,7 +39,7 @@ def keys_(
     if key is None:
         keys.make(settings)
         key = keys.own(settings)
-    screen.line(f'- {{key: "{keys.public(key)}", from: {screen.today()}}}')
+    screen.line(f'- {{key: "{keys.public(key)}", from: {clock().date()}}}')
 
 
 @app.command("pack")

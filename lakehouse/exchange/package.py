@@ -75,7 +75,7 @@ class Package:
         """
         listed = {file.path for file in manifest.files}
         if odd := sorted(self.sizes.keys() - listed - {MANIFEST, SIGNATURE}):
-            raise self.fault(f"{len(odd)} files aren't in the manifest")
+            raise self.fault(f"{len(odd)} files more than the manifest lists")
         if sum(file.bytes for file in manifest.files) > contract.limits.bytes:
             raise self.fault(f"more than the {contract.limits.bytes} bytes of the contract's limits")
         into.mkdir(parents=True, mode=0o700)

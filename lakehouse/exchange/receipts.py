@@ -67,29 +67,32 @@ def received_from(folder: Path, by: Sequence[PublicKey]) -> list[Receipt]:
     return [signed.record for signed in unbroken(kept(Receipt, folder, by), str(folder))]
 
 
-def count_loaded(
-    settings: Settings, contract: Contract, accepted: Mapping[int, Signed[Manifest]], chain: Chain, now: datetime
-) -> int:
+class Fates:
+    """Where the rows of packages went, as the books tell it."""
+
+    def __init__(self, settings: Settings, contract: Contract) -> None:
+        told = Ops(settings.home).read("deliveries").to_pylist()
+        self._contract = contract
+        self._last = {row["delivery_id"]: row for row in told if row["event"] in ("cleaned", "refused")}
+
+    def of(self, manifest: Manifest) -> dict[str, Any] | None:
+        """What a receipt says of a package that was loaded, or couldn't be; None as long as not all of it is judged."""
+        files = [Received(Path(), Path(f.path).name, f.bytes, f.sha256, None, False) for f in manifest.files]
+        rows = [self._last.get(name) for name in {delivery_id(self._contract, manifest.day, file) for file in files}]
+        known = [row for row in rows if row]
+        if len(known) < len(rows):
+            return None
+        if refused := [row["reason"] for row in known if row["event"] == "refused"]:
+            return {"outcome": "refused", "reason": f"verified, but not loaded: {'; '.join(refused)}"}
+        counts = {name: sum(row[name] or 0 for row in known) for name in _FATES}
+        return {"outcome": "loaded", "reason": None, **counts}
+
+
+def count_loaded(chain: Chain, accepted: Mapping[int, Signed[Manifest]], fates: Fates, now: datetime) -> int:
     """A receipt for every package whose rows have found their place since, or could not be loaded. How many there were."""
-    told = Ops(settings.home).read("deliveries").to_pylist()
-    fates = {row["delivery_id"]: row for row in told if row["event"] in ("cleaned", "refused")}
     before = len(chain.receipts)
     for sequence, signed in accepted.items():
-        found = [fates.get(delivery) for delivery in _deliveries(contract, signed.record)]
-        facts = _facts([row for row in found if row])
-        said = word(chain.receipts, signed.sha256)
-        if said and None not in found and any(getattr(said, name) != fact for name, fact in facts.items()):
+        facts, said = fates.of(signed.record), word(chain.receipts, signed.sha256)
+        if facts and said and any(getattr(said, name) != fact for name, fact in facts.items()):
             chain.add(now, name=said.name, sequence=sequence, package=signed.sha256, **facts)
     return len(chain.receipts) - before
-
-
-def _deliveries(contract: Contract, manifest: Manifest) -> set[str]:
-    files = [Received(Path(), Path(f.path).name, f.bytes, f.sha256, None, False) for f in manifest.files]
-    return {delivery_id(contract, manifest.day, file) for file in files}
-
-
-def _facts(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    refused = [row["reason"] for row in rows if row["event"] == "refused"]
-    if refused:
-        return {"outcome": "refused", "reason": f"verified, but not loaded: {'; '.join(refused)}"}
-    return {"outcome": "loaded", "reason": None, **{name: sum(row[name] or 0 for row in rows) for name in _FATES}}

@@ -11,7 +11,7 @@ import structlog
 from lakehouse.errors import DeliveryUnreadable, NotDelivered, SourceUnavailable
 from lakehouse.exchange import keys
 from lakehouse.exchange.package import SIGNATURE, Package, reading
-from lakehouse.exchange.receipts import Chain, count_loaded, word
+from lakehouse.exchange.receipts import Chain, Fates, count_loaded, word
 from lakehouse.exchange.signed import Manifest, Signed, kept
 from lakehouse.settings import Settings, clock
 from lakehouse.source import ExchangeSource
@@ -73,7 +73,7 @@ def fetch(asked: Asked, source: ExchangeSource) -> Iterator[Received]:
     paths = _packages(stream)
     with keys.alone(stream.folder):
         chain = stream.chain()
-        count_loaded(asked.settings, asked.contract, stream.accepted(), chain, clock())
+        count_loaded(chain, stream.accepted(), Fates(asked.settings, asked.contract), clock())
         judge = _Judge(asked, stream, chain)
         for path in paths:
             judge.look(path)
@@ -185,7 +185,7 @@ class _Judge:
         if record.sequence < last:
             return f"out of order: package {last} came before it"
         if record.sequence > last + 1:
-            return f"gap: packages {last + 1} to {record.sequence - 1} are missing"
+            return f"gap: nothing came between package {last} and it"
         return None
 
     def _refuse(self, name: str, signed: Signed[Manifest] | None, fault: DeliveryUnreadable) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from jobs.cli import call
+from jobs.department import DatasetsFailed
 from lakehouse.exchange import keys
 from lakehouse.exchange.signed import Manifest, sign
 from lakehouse.settings import Settings
@@ -201,7 +202,7 @@ def test_a_lost_package_is_a_gap_that_a_request_fills_byte_for_byte(
     jiangsu.take(nantong.sent(1), nantong.sent(3))
     jiangsu.bring(*DAYS)
     assert jiangsu.ids(*DAYS) == ["02-0", "02-1", "04-0", "04-1"]
-    assert ("accepted", 3, "gap: packages 2 to 2 are missing") in jiangsu.receipts()
+    assert ("accepted", 3, "gap: nothing came between package 1 and it") in jiangsu.receipts()
     assert jiangsu.status(capsys)["missing"] == [2]
     assert any("missing: 2" in (row["reason"] or "") for row in jiangsu.book("deliveries", "theirs", day=DAYS[1]))
 
@@ -218,6 +219,43 @@ def test_a_lost_package_is_a_gap_that_a_request_fills_byte_for_byte(
     assert ("accepted", 2, "out of order: package 3 came before it") in jiangsu.receipts()
     assert jiangsu.status(capsys)["missing"] == []
     assert jiangsu.say("request", "town.theirs") == 2
+
+
+def test_a_run_that_was_cut_off_is_made_up_for_and_nothing_said_or_loaded_twice(
+    nantong: Party, jiangsu: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jiangsu.take(nantong.sent(1))
+    with monkeypatch.context() as cut:
+        cut.setattr("lakehouse.sources.exchange.Signed.keep", _cut_off)  # before the receipt
+        with pytest.raises(DatasetsFailed):
+            jiangsu.bring(DAY)
+    with monkeypatch.context() as cut:
+        cut.setattr("jobs.pull.land", _cut_off)  # after it, before anything lands
+        with pytest.raises(DatasetsFailed):
+            jiangsu.bring(DAY)
+    (jiangsu.home / "exchange" / "received" / "nantong" / "town.things" / "00000001.json").unlink()  # between the two
+    jiangsu.bring(DAY, DAY)
+    assert jiangsu.ids(DAY) == ["02-0", "02-1"]
+    assert jiangsu.receipts() == [("accepted", 1, None)]
+
+
+def _cut_off(*_: object, **__: object) -> None:
+    raise CutOff
+
+
+class CutOff(RuntimeError):
+    """As if the process had ended."""
+
+
+def test_what_came_for_another_day_is_shown_as_waiting(
+    nantong: Party, jiangsu: Party, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jiangsu.take(nantong.sent(1), nantong.sent(2))
+    jiangsu.bring(DAYS[1])
+    jiangsu.clean(DAYS[1])
+    assert jiangsu.status(capsys)["waiting"] == [DAY.isoformat()]
+    assert jiangsu.say("status") == 0
+    assert f"backfill --from {DAY} --to {DAY}" in capsys.readouterr().out
 
 
 def test_a_request_nobody_we_know_has_signed_is_not_answered(nantong: Party, jiangsu: Party) -> None:
@@ -256,7 +294,7 @@ def without_data(entries: dict[str, bytes]) -> None:
     [
         (tampered_file, "data/things.parquet isn't the file that was signed (its SHA-256 differs)"),
         (tampered_manifest, "the signature doesn't fit: altered, or signed with an unknown key"),
-        (unlisted, "1 files aren't in the manifest"),
+        (unlisted, "1 files more than the manifest lists"),
         (unsigned, "there is no manifest.sig"),
         (without_data, "data/things.parquet is missing"),
     ],
