@@ -42,16 +42,16 @@ class Look:
 
 @dataclass(frozen=True)
 class Entry:
-    """A name in a folder."""
+    """A name in a folder; `title` is that of a file whose path doesn't end in its name."""
 
     path: str
     is_folder: bool = False
     look: Look = Look()
+    title: str = ""
 
     @property
     def name(self) -> str:
-        """The last part of the path; of an address on the web without its query."""
-        return PurePosixPath(self.path).name
+        return self.title or PurePosixPath(self.path).name
 
 
 class Changed(NotDelivered):

@@ -80,7 +80,8 @@ def _opened(asked: Asked, source: FileSource, uri: str, where: str) -> Iterator[
 
         target = address(uri, source.connection, where)
         with Remote(opener(target, asked.contract.limits, where), asked.contract.limits, where) as remote:
-            yield remote, iter([Entry(target.path)]) if target.is_one_file else _listed(remote, target.path)
+            one = target.file
+            yield remote, iter([Entry(target.path, title=one)]) if one else _listed(remote, target.path)
         return
     pattern = uri.removeprefix("file://").replace("{inbox}", glob.escape(str(asked.settings.inbox)))
     fixed = takewhile(lambda part: not glob.has_magic(part), PurePosixPath(pattern).parts[:-1])

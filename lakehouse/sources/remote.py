@@ -17,7 +17,7 @@ import fsspec
 from fsspec import AbstractFileSystem
 
 from lakehouse.contract import Limits
-from lakehouse.errors import EnvironmentFault, SourceRefused, SourceUnavailable
+from lakehouse.errors import EnvironmentFault, NotDelivered, SourceRefused, SourceUnavailable
 from lakehouse.settings import connection_uri
 from lakehouse.sources.drop import Changed, Entry, Look, Unreachable, refusals
 from lakehouse.sources.patience import Patience
@@ -52,9 +52,9 @@ class Address:
     said: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
-    def is_one_file(self) -> bool:
-        """Whether the path is one address, without wildcards: what a web server gives can't be listed."""
-        return self.scheme in _ONE_FILE
+    def file(self) -> str | None:
+        """The name of the one file the path is the address of: a web server can't be asked what it has."""
+        return unquote(urlsplit(self.path).path).rpartition("/")[2] or "file" if self.scheme in _ONE_FILE else None
 
 
 def address(uri: str, connection: str | None, where: str) -> Address:
@@ -191,6 +191,11 @@ class Remote(Patience):
             return self._call(self._opens)
         except SourceUnavailable as fault:
             raise Unreachable(fault.what, where=fault.where, hint=fault.hint) from fault
+        except NotDelivered as fault:
+            hint = "check 'known_hosts' in the connection, and SSL_CERT_FILE"
+            raise EnvironmentFault(
+                "a file that is needed to log in is missing", where=fault.where, hint=hint
+            ) from fault
 
     def _call(self, call: Callable[[], T]) -> T:
         self.check_time()

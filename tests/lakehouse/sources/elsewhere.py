@@ -1,6 +1,7 @@
 """Systems that hold files, started on loopback: what departments run."""
 
 import getpass
+import json
 import os
 import shutil
 import socket
@@ -13,9 +14,11 @@ from datetime import UTC, date, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from urllib.parse import quote
 
 import pytest
+from cheroot.wsgi import Server
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -25,6 +28,7 @@ from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
 from pyftpdlib.ioloop import IOLoop
 from pyftpdlib.servers import FTPServer
+from wsgidav.wsgidav_app import WsgiDAVApp
 
 from tests.lakehouse.sources.conftest import DAY
 
@@ -160,4 +164,75 @@ def certificate(folder: Path) -> Path:
     return path
 
 
-SYSTEMS = {"sftp": sftp, "ftp": ftp, "ftps": ftps}
+@contextmanager
+def webdav(folder: Path) -> Iterator[Elsewhere]:
+    root = folder / "files"
+    root.mkdir()
+    accounts = {"*": {"clerk": {"password": "s3cr3t/:"}}}
+    app = WsgiDAVApp(
+        {
+            "provider_mapping": {"/dav": {"root": str(root), "readonly": True}},
+            "simple_dc": {"user_mapping": accounts},
+            "logging": {"enable": False},
+        }
+    )
+    server = Server(("127.0.0.1", 0), app, numthreads=2)
+    server.prepare()
+    thread = Thread(target=server.serve, daemon=True)
+    thread.start()
+    try:
+        host = f"127.0.0.1:{server.bind_addr[1]}"
+        log_in = f"webdav://clerk:s3cr3t%2F%3A@{host}"
+        yield Elsewhere(root, f"webdav://{host}/dav", log_in, log_in.replace("s3cr3t", "s3cr3ts"))
+    finally:
+        server.stop()
+        thread.join()
+
+
+class Bucket(Elsewhere):
+    """A bucket `city` of a store, which says itself when an object was modified."""
+
+    client: Any
+
+    def put(self, name: str, content: bytes, *, day: date = DAY, at: int = LONG_AGO) -> Path:
+        self.client.put_object(Bucket="city", Key=f"out/{day.isoformat()}/{name}", Body=content)
+        return Path(name)
+
+    def remove(self, name: str) -> None:
+        self.client.delete_object(Bucket="city", Key=f"out/{DAY.isoformat()}/{name}")
+
+    def clear(self) -> None:
+        for found in self.client.list_objects_v2(Bucket="city").get("Contents", ()):
+            self.client.delete_object(Bucket="city", Key=found["Key"])
+
+
+@contextmanager
+def s3(folder: Path) -> Iterator[Elsewhere]:
+    """moto's store, which checks signatures."""
+    import boto3
+    from moto import settings
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    said = {"endpoint_url": url, "region_name": "us-east-1"}
+    try:
+        iam = boto3.client("iam", aws_access_key_id="x", aws_secret_access_key="x", **said)
+        iam.create_user(UserName="clerk")
+        rights = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+        iam.put_user_policy(UserName="clerk", PolicyName="all", PolicyDocument=json.dumps(rights))
+        key = iam.create_access_key(UserName="clerk")["AccessKey"]
+        settings.INITIAL_NO_AUTH_ACTION_COUNT = 0
+        user, secret = key["AccessKeyId"], key["SecretAccessKey"]
+        log_in = f"s3://{user}:{quote(secret, safe='')}@/?endpoint_url={quote(url, safe='')}"
+        bucket = Bucket(folder / "none", "s3://city/out", log_in, log_in.replace(f"{user}:", f"{user}:s3cr3t"))
+        bucket.client = boto3.client("s3", aws_access_key_id=user, aws_secret_access_key=secret, **said)
+        bucket.client.create_bucket(Bucket="city")
+        yield bucket
+    finally:
+        settings.INITIAL_NO_AUTH_ACTION_COUNT = float("inf")
+        server.stop()
+
+
+SYSTEMS = {"sftp": sftp, "ftp": ftp, "ftps": ftps, "webdav": webdav, "s3": s3}

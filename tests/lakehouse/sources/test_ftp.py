@@ -33,7 +33,7 @@ def test_a_certificate_nobody_vouches_for(
 ):
     with ftps(tmp_path_factory.mktemp("ftps")) as server:
         monkeypatch.setenv("CITYLAKE_CONN_THERE", server.connection)
-        with pytest.raises(SourceRefused, match="nobody vouches for its certificate; .*SSL_CERT_FILE"):
+        with pytest.raises(SourceRefused, match=r"nobody vouches for its certificate; .*SSL_CERT_FILE"):
             fetched(uri=server.uri + "/{day}/*.csv")
 
 
