@@ -28,7 +28,7 @@ _PASSING_STATES = ("08", "53", "57", "40", "55P03")
 
 def fetch(asked: Asked, source: TableSource) -> Iterator[Received]:
     """The day's rows, as `tables.fetch`."""
-    yield from tables.fetch(asked, source, _read)
+    yield from tables.fetch(asked, source, _read, ("postgresql", "postgres"))
 
 
 def _read(query: Query) -> Iterator[pa.RecordBatch]:

@@ -43,7 +43,7 @@ _TROUBLES: dict[int, Trouble] = {
 def fetch(asked: Asked, source: TableSource) -> Iterator[Received]:
     """The day's rows, as `tables.fetch`: whole numbers and texts as they are, other numbers as the shortest text that is
     read as the same again, bytes hexadecimal, bytes of a text that aren't UTF-8 as \\xNN."""
-    yield from tables.fetch(asked, source, _read)
+    yield from tables.fetch(asked, source, _read, ("sqlite",))
 
 
 def _read(query: Query) -> Iterator[pa.RecordBatch]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Semaphore, Thread
 from typing import Literal
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +23,7 @@ from lakehouse.errors import (
     CitylakeError,
     ContractError,
     DeliveryUnreadable,
+    EnvironmentFault,
     SourceRefused,
     SourceUnavailable,
 )
@@ -159,21 +161,32 @@ _TROUBLES: Mapping[Trouble, tuple[type[CitylakeError], str, str]] = {
 }
 
 
-def fetch(asked: Asked, source: TableSource, read: Callable[[Query], Iterator[pa.RecordBatch]]) -> Iterator[Received]:
+def fetch(
+    asked: Asked, source: TableSource, read: Callable[[Query], Iterator[pa.RecordBatch]], schemes: Sequence[str]
+) -> Iterator[Received]:
     """One Parquet file of text, ordered by the key, then by the other columns; with `changes` what differs from the last day.
 
     `read` gives batches of text, at least one, whose names are the table's columns. Raises NotDelivered when
     the day has no rows, DeliveryUnreadable above the limits, and what `read` raises.
     """
-    query = asking(asked, source)
+    query = asking(asked, source, schemes)
     spool = asked.into / "unordered.parquet"
     columns = _put_aside(_within(query, read(query)), spool, query)
     yield delivered(query.asked, source, spool, columns)
     spool.unlink()
 
 
-def asking(asked: Asked, source: TableSource) -> Query:
-    """What to ask the database. Raises EnvironmentFault (connection not set), ContractError (`overlap` of another kind)."""
+def asking(asked: Asked, source: TableSource, schemes: Sequence[str]) -> Query:
+    """What to ask the database, whose address has one of the schemes.
+
+    Raises EnvironmentFault (connection not set, or for something else), ContractError (`overlap` of another kind).
+    """
+    uri = connection_uri(source.connection)
+    if urlsplit(uri).scheme not in schemes:
+        address = f"an address that begins with {schemes[0]}://"
+        raise EnvironmentFault(
+            f"connection '{source.connection}' isn't {address}", where=asked.contract.name, hint="correct it"
+        )
     conditions = []
     if source.day_column:
         conditions = [
@@ -184,9 +197,7 @@ def asking(asked: Asked, source: TableSource) -> Query:
         # a row that doesn't say when it changed is new every time
         above = _less(mark, source.since, asked.contract.name)
         conditions.append(Condition(source.since.column, ">", above, or_null=True))
-    return Query(
-        asked, source, connection_uri(source.connection), conditions, time.monotonic() + asked.contract.limits.seconds
-    )
+    return Query(asked, source, uri, conditions, time.monotonic() + asked.contract.limits.seconds)
 
 
 def _less(mark: str, since: Since, where: str) -> Value:

@@ -9,6 +9,7 @@ import pytest
 from lakehouse.contract import Contract
 from lakehouse.settings import Settings
 from lakehouse.sources import Asked, Received, fetch
+from tests.lakehouse.sources import mariadb
 from tests.lakehouse.sources.loopback import Server, serving
 
 DAY = date(2026, 11, 21)
@@ -68,4 +69,11 @@ def fetched(tmp_path: Path) -> Callable[..., list[Received]]:
 def server() -> Iterator[Server]:
     """An HTTP server that answers as a test tells it to."""
     with serving() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def maria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[mariadb.MariaDB]:
+    """A MariaDB server with an empty database `town`."""
+    with mariadb.running(tmp_path_factory.mktemp("mariadb")) as started:
         yield started
