@@ -107,6 +107,13 @@ def conforms(standard: Standard) -> str:
 
 
 @cache
+def follows(check: str) -> str:
+    """Whether a change, by its `_op`, can come after what was `_before` it."""
+    row = _row({"_op": "string", "_before": "string"})
+    return engine.fragment(REGISTRY[check].function(row["_op"], row["_before"]))
+
+
+@cache
 def is_first(bit: int) -> str:
     """Whether the row doesn't repeat an earlier one, by its bit of `_repeats`."""
     repeated = _row({"_repeats": "int64"})["_repeats"]

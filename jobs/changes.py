@@ -2,14 +2,17 @@
 
 import duckdb
 
-from expectations.checks.changes import turns
+from expectations import fragments
 from expectations.plan import ROW_ID, Plan
 from jobs import written
 from jobs.results import Failing
 from jobs.split import silver_schema
 from jobs.tally import MOST_FAILING_KEYS, Tally
 from lakehouse.engine import embedded as engine
+from lakehouse.merging import quoted
 from lakehouse.runs import Run
+
+_ROW = ", ".join(ROW_ID)
 
 
 def judge(
@@ -18,19 +21,39 @@ def judge(
     """Count in the tally what the rules about changes find in the accepted rows, beside silver as the days before left it."""
     if not plan.change_rules:
         return
-    contract = plan.contract
     connection.register("accepted", accepted)
-    if files := written.before(run, contract):
+    if files := written.before(run, plan.contract):
         connection.register("state", connection.read_parquet(list(files), union_by_name=True))
     else:
-        connection.register("state", silver_schema(contract).empty_table())
-    found = turns(contract, [rule.check for rule in plan.change_rules])
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE turns AS {engine.sql(found)}")
-    named = ", ".join(f'"{name}"' for name in (*ROW_ID, *contract.key))
+        connection.register("state", silver_schema(plan.contract).empty_table())
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE turns AS {_turns(plan)}")
+    key = ", ".join(quoted(plan.contract.key))
     for rule in plan.change_rules:
         passes = f"_{rule.check.name}"
         counted = f"SELECT count({passes}) AS evaluated, count(*) FILTER (NOT {passes}) AS broken FROM turns"
         (counts,) = engine.run(connection, counted).read_all().to_pylist()
-        listed = f"SELECT {named} FROM turns WHERE NOT {passes} ORDER BY {', '.join(ROW_ID)} LIMIT {MOST_FAILING_KEYS}"
-        failing = engine.run(connection, listed).read_all().to_pylist()
-        tally.add(rule, counts["evaluated"], counts["broken"], Failing.all_of(contract, rule.id, failing))
+        listed = f"SELECT {_ROW}, {key} FROM turns WHERE NOT {passes} ORDER BY {_ROW} LIMIT {MOST_FAILING_KEYS}"
+        failing = Failing.all_of(plan.contract, rule.id, engine.run(connection, listed).read_all().to_pylist())
+        tally.add(rule, counts["evaluated"], counts["broken"], failing)
+
+
+def _turns(plan: Plan) -> str:
+    """SQL: the changes of the view `accepted` that can be judged: row id, key, and as `_<check>` whether they pass each rule.
+
+    Before a change came the key's next older one, in `accepted` or in the view `state`. A change that is older than the
+    state, or in it already, isn't judged where no other comes before it: what was then is no longer known.
+    """
+    key, rank = ", ".join(quoted(plan.contract.key)), quoted(plan.contract.rank)
+    columns = ", ".join(dict.fromkeys(quoted([*ROW_ID, *plan.contract.key, *plan.contract.rank, "_op"])))
+    order = ", ".join(f"{name} NULLS FIRST" for name in rank)
+    passes = ", ".join(f"{fragments.follows(r.check.name)} AS _{r.check.name}" for r in plan.change_rules)
+    return f"""
+        WITH told AS (SELECT {columns}, true AS _is_told FROM accepted),
+        every AS (FROM told UNION ALL SELECT {columns}, false FROM state SEMI JOIN told USING ({key})),
+        placed AS (
+            SELECT *, lag(_op) OVER (PARTITION BY {key} ORDER BY {order}, _is_told DESC) AS _before,
+                bool_or(NOT _is_told) OVER (PARTITION BY {key}) AS _has_state
+            FROM every
+        )
+        SELECT {_ROW}, {key}, {passes} FROM placed AS t0 WHERE _is_told AND (_before IS NOT NULL OR NOT _has_state)
+    """

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
-import pyarrow.compute as pc
 
 from lakehouse.errors import LakeError, UsageError
+from lakehouse.merging import NOT_DELETED
 from lakehouse.privacy import masked
 from lakehouse.queries import RAW_LAYERS, connected, quoted, shown_columns
 from lakehouse.settings import Settings
@@ -64,8 +64,7 @@ def _opened(table: Table, version: int) -> Any:
     newest = table.version()
     if newest is None or version > newest:
         raise UsageError(f"no version {version}", where=str(table.path), hint="`citylake history` lists them")
-    rows = table.open(version).to_pyarrow_dataset()
-    return rows.filter(pc.field("_op") != "D") if table.layer == "silver" and "_op" in rows.schema.names else rows
+    return table.open(version).to_pyarrow_dataset()
 
 
 def _aligned(connection: duckdb.DuckDBPyConnection, table: Table, kept: set[str]) -> list[str]:
@@ -81,7 +80,8 @@ def _aligned(connection: duckdb.DuckDBPyConnection, table: Table, kept: set[str]
     for view, name in (("old", "before"), ("new", "after")):
         values = {c: f"CAST({quoted(c)} AS VARCHAR)" if c in there[name] else "CAST(NULL AS VARCHAR)" for c in columns}
         listed = ", ".join(f"{value} AS {quoted(c)}" for c, value in values.items())
-        connection.execute(f"CREATE TEMP VIEW {view} AS SELECT {listed} FROM {name}")
+        there_is = f" WHERE {NOT_DELETED}" if table.layer == "silver" and "_op" in there[name] else ""
+        connection.execute(f"CREATE TEMP VIEW {view} AS SELECT {listed} FROM {name}{there_is}")
     return columns
 
 

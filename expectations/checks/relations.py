@@ -9,9 +9,9 @@ import ibis.expr.types as ir
 from expectations.checks.consistent import agrees, references
 from lakehouse.contract import Contract
 
-TYPES = {"string": "string", "integer": "int64", "double": "float64", "decimal": "decimal(38, 10)", "boolean": "boolean",
+_TYPES = {"string": "string", "integer": "int64", "double": "float64", "decimal": "decimal(38, 10)", "boolean": "boolean",
           "date": "date", "timestamp": "timestamp('UTC')"}  # fmt: skip
-ORIGIN = {"_delivery_id": "string", "_source_file": "string", "_source_row": "int64"}
+_ORIGIN = {"_delivery_id": "string", "_source_file": "string", "_source_row": "int64"}
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Relation:
 
 def ours(contract: Contract) -> ir.Table:
     """The view of the slice's silver rows."""
-    return ibis.table({**{n: TYPES[c.type] for n, c in contract.columns.items()}, **ORIGIN}, name="ours")
+    return ibis.table({**{n: _TYPES[c.type] for n, c in contract.columns.items()}, **_ORIGIN}, name="ours")
 
 
 def theirs(contract: Contract) -> ir.Table:
     """The view of the other dataset's silver rows."""
-    return ibis.table({n: TYPES[c.type] for n, c in contract.columns.items()}, name="theirs")
+    return ibis.table({n: _TYPES[c.type] for n, c in contract.columns.items()}, name="theirs")
 
 
 def referenced(contract: Contract, column: str, other: Contract, their_column: str) -> Relation:
@@ -51,7 +51,7 @@ def agreeing(contract: Contract, other: Contract, *, on: Mapping[str, str], left
     joined = rows.inner_join(pairs, [rows[mine] == pairs[f"_their_{theirs_}"] for mine, theirs_ in on.items()])
     judged = joined.filter(joined[left].notnull() & joined[f"_their_{right}"].notnull())
     broken = judged.filter(~agrees(judged[left], judged[f"_their_{right}"], op=op))
-    asked = judged.select([judged[n] for n in ORIGIN]).distinct()  # a row that meets several of theirs is one element
+    asked = judged.select([judged[n] for n in _ORIGIN]).distinct()  # a row that meets several of theirs is one element
     return Relation(
         asked.aggregate(evaluated=asked.count()), broken.select([broken[n] for n in rows.columns]).distinct()
     )

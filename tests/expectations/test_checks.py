@@ -162,12 +162,18 @@ def test_every_operator_of_a_check_matters(city: City, check: str, monkeypatch: 
     survivors = []
     for changed, mutant in mutants(REGISTRY[check].function):
         monkeypatch.setitem(REGISTRY, check, replace(REGISTRY[check], function=mutant))
-        fragments.passes.cache_clear()
+        _forget()
         if not any(_differs(city, name) for name in MUTATED[check]):
             survivors.append(changed)
     monkeypatch.undo()
-    fragments.passes.cache_clear()
+    _forget()
     assert survivors == []
+
+
+def _forget() -> None:
+    """What was compiled of checks is compiled again."""
+    for pieces in (fragments.passes, fragments.follows):
+        pieces.cache_clear()
 
 
 def _differs(city: City, name: str) -> bool:
