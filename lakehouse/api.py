@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
 from lakehouse.declared import Duration, Identifier, Record, Since
-from lakehouse.instants import alternatives
+from lakehouse.instants import alternatives, resolution
 from lakehouse.settings import ZONE
 
 Scalar = str | int | float | bool
@@ -42,8 +43,10 @@ class Written(Record):
     @field_validator("zone")
     @classmethod
     def _known_zone(cls, zone: str) -> str:
-        if zone not in available_timezones():
-            raise ValueError(f"'{zone}' is not a time zone like Asia/Shanghai or UTC")
+        try:
+            ZoneInfo(zone)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(f"'{zone}' is not a time zone like Asia/Shanghai or UTC") from None
         return zone
 
     @property
@@ -95,12 +98,15 @@ class Window(Written):
     every: Duration | None = None
     closed: bool = False
 
-    @field_validator("every")
-    @classmethod
-    def _takes_time(cls, every: Duration | None) -> Duration | None:
-        if every is not None and not every:
-            raise ValueError("a window takes some time")
-        return every
+    @model_validator(mode="after")
+    def _windows_are_told_apart(self) -> Self:
+        if self.every is None:
+            return self
+        if self.to is None:
+            raise ValueError("'every' needs 'to': else each window goes on to the end")
+        if not self.every or self.every % resolution(self.format):
+            raise ValueError(f"'every' is no whole number of what '{self.format}' tells apart")
+        return self
 
 
 class ApiSince(Since, Written):
@@ -108,6 +114,16 @@ class ApiSince(Since, Written):
 
     param: str
     start: str | None = None
+
+    def misfit(self, kind: str | None) -> str:
+        """What doesn't fit a column of this type (None: nothing is sent under that name); empty when all fits."""
+        if kind is None:
+            return f"column: nothing is declared that is sent as '{self.column}'"
+        counts = {"integer": int, "timestamp": timedelta, "date": timedelta}
+        if not self.overlap or isinstance(self.overlap, counts.get(kind, ())):
+            return ""
+        wanted = {"integer": "a number is wanted", "timestamp": "a duration is wanted", "date": "a duration is wanted"}
+        return f"overlap: of '{self.column}' ({kind}) {wanted.get(kind, 'there is none')}"
 
 
 class Ok(Record):
@@ -145,6 +161,16 @@ class HttpSource(Record):
         if self.page and self.next:
             raise ValueError("'page' and 'next' are two ways of paging: say one")
         return self
+
+    @field_validator("headers")
+    @classmethod
+    def _can_be_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not re.fullmatch(
+                r"[!-~]([ -~]*[!-~])?", value
+            ):
+                raise ValueError(f"'{name}' can't be a header: ASCII is wanted, on one line")
+        return headers
 
     @model_validator(mode="after")
     def _holds_no_secret(self) -> Self:

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from lakehouse.declared import Duration, Identifier, Record
 from lakehouse.instants import alternatives
 from lakehouse.settings import ZONE
-from lakehouse.source import Source
+from lakehouse.source import HttpSource, Source
 
 Type = Literal["string", "integer", "double", "decimal", "boolean", "date", "timestamp"]
 Level = Literal["error", "warn"]
@@ -342,6 +342,9 @@ class Contract(Record):
             if "point" in slots.values() and not self.point:
                 mistakes.append(f"describes.{role}: the contract declares no point")
         sent = [self.sent_name(name) for name in self.columns]
+        if isinstance(self.source, HttpSource) and (since := self.source.since):
+            kind = next((c.type for name, c in self.columns.items() if self.sent_name(name) == since.column), None)
+            mistakes += [f"source.since.{fault}"] if (fault := since.misfit(kind)) else []
         mistakes += [
             f"columns: '{name}' is sent to two columns" for name in sorted({n for n in sent if sent.count(n) > 1})
         ]

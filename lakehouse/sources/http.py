@@ -61,13 +61,19 @@ def _known(asking: Asking, said: Sequence[Values], previous: Mapping[str, str]) 
     return known
 
 
+def _is_foreseen(source: HttpSource) -> bool:
+    """Whether `questions` are what will be asked, each at an address of its own: then ETags of all pages speak for all."""
+    counted = source.page is not None and source.page.by == "offset" and source.page.ends == "empty"
+    return source.next is None and source.body is None and not counted
+
+
 class _Delivery:
     """The folder of pages that grows, and what is known of it."""
 
     def __init__(self, client: Client, asking: Asking, folder: Path, reach: Reach | None) -> None:
         self._client, self._asking, self._folder, self._reach = client, asking, folder, reach
         self._ledger = Ledger(client.limits.bytes, b'"', client.where)
-        self._etags: dict[str, str] = {}
+        self._etags: dict[str, str] | None = {} if _is_foreseen(asking.source) else None
         self._count, self._broken = 0, False
         with writing(folder):
             folder.mkdir()
@@ -82,21 +88,17 @@ class _Delivery:
                 raise over_limit("pages", self._count, most, self._client.where)
             path = self._folder / f"{self._count:08}.{self._asking.source.format}"
             answer = _save(self._client, question, path, self._ledger.size)
-            self._etags[question.url] = answer.headers.get("ETag", "")
+            if self._etags is not None:
+                self._etags[question.url] = answer.headers.get("ETag", "")
             self._ledger.add(path)
             question = walk.after(pages.body(path, self._client.where), answer)
         self._broken = self._broken or walk.broken
 
     def received(self, name: str) -> Received:
-        # where answers say how to go on, or aren't told by their address, an ETag of each doesn't speak for all
-        source = self._asking.source
-        speak = all(self._etags.values()) and not (
-            source.next or source.body or (source.page and source.page.ends == "empty")
-        )
+        etags = self._etags if self._etags and all(self._etags.values()) else {}
         marks = self._reach.marks() if self._reach and not self._broken else {}
         return Received(
-            self._folder, name, self._ledger.size, self._ledger.sha256, None, True,
-            self._etags if speak else {}, marks=marks,
+            self._folder, name, self._ledger.size, self._ledger.sha256, None, True, etags, marks=marks,
         )  # fmt: skip
 
 

@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from lakehouse.api import ApiSince
-from lakehouse.contract import Column
-from lakehouse.errors import ContractError
 from lakehouse.formats.objects import Text
 from lakehouse.formats.pages import scalar
 from lakehouse.instants import read
@@ -15,7 +13,6 @@ from lakehouse.sources.asking import Values, instant
 from lakehouse.sources.received import Asked
 
 Mark = int | datetime | str
-_TEXT = Column(type="string")
 
 
 class Reach:
@@ -27,16 +24,10 @@ class Reach:
     def __init__(self, asked: Asked, since: ApiSince) -> None:
         contract = asked.contract
         sent = {contract.sent_name(name): column for name, column in contract.columns.items()}
-        self._since, self._column = since, sent.get(since.column, _TEXT)
+        self._since, self._column = since, sent[since.column]
         self._now = clock()
         known = asked.marks.get(since.column)
         self._mark = self._greatest = None if known is None else self._known(known)
-        kind = {"integer": int, "timestamp": timedelta, "date": timedelta}.get(self._column.type)
-        if since.overlap and (kind is None or not isinstance(since.overlap, kind)):
-            wanted = {int: "a number", timedelta: "a duration like 1h"}.get(kind or str, "none")
-            raise ContractError(
-                f"since: overlap: of '{since.column}' {wanted} is wanted", where=contract.name, hint="change 'overlap'"
-            )
 
     def asked(self) -> Values:
         """What to say to the API, the same all day: the mark before the day, less the overlap."""

@@ -57,7 +57,7 @@ class Walk:
                 where=self._where,
                 hint="did it change meanwhile? Else a smaller 'size' or 'ends: empty', or ask the department",
             )
-        return following and self._noted(following)
+        return following
 
     def _found(self, page: bytes) -> list[Text]:
         try:
@@ -126,10 +126,12 @@ class Walk:
         if said is None or said in _NO_MORE:
             return None
         if told.param:
-            return self._asking.question({**self._said, told.param: said})
-        return self._asking.at(str(self._client.on_same_host(said, answer.url, "the link to the next page")))
+            return self._noted(self._asking.question({**self._said, told.param: said}))
+        url = self._client.on_same_host(said, answer.url, "the link to the next page")
+        return self._noted(self._asking.at(str(url)))
 
     def _noted(self, question: Question) -> Question:
+        """The question, if it is a new one."""
         before = self._asked.setdefault(question, self._pages + 1)
         if before != self._pages + 1:
             raise SourceRefused(

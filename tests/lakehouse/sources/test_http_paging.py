@@ -347,7 +347,12 @@ def test_a_byte_order_mark_is_no_fault(server: Server, all_ids: CALL):
         ({"next": {"path": "a", "header": "Link"}}, "say 'path' or 'header'"),
         ({"window": {"from": "a", "zone": "Mars/Olympus"}}, "'Mars/Olympus' is not a time zone"),
         ({"window": {"from": "a", "format": "iso | yyyy"}}, "one format"),
-        ({"window": {"from": "a", "every": "0h"}}, "a window takes some time"),
+        ({"window": {"from": "a", "to": "b", "every": "0h"}}, "'every' is no whole number of what 'iso' tells apart"),
+        ({"window": {"from": "a", "to": "b", "every": "6h", "format": "yyyyMMdd"}}, "'every' is no whole number of"),
+        ({"window": {"from": "a", "every": "6h"}}, "'every' needs 'to'"),
+        ({"headers": {"X-Unit": "南通"}}, "'X-Unit' can't be a header"),
+        ({"headers": {"X Unit": "a"}}, "'X Unit' can't be a header"),
+        ({"headers": {"X-Unit": "a\r\nHost: b"}}, "'X-Unit' can't be a header"),
     ],
 )
 def test_mistakes_in_a_contract(told: dict[str, object], fault: str):

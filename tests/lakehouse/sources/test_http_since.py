@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lakehouse.errors import ContractError
 from lakehouse.sources import Received
+from tests.lakehouse.sources.conftest import contract_of
 from tests.lakehouse.sources.loopback import Reply, Server
 
 Fetched = Callable[..., list[Received]]
@@ -113,14 +113,17 @@ def test_a_delivery_that_cannot_be_read_sets_no_mark(fetched: Fetched, server: S
 
 
 @pytest.mark.parametrize(
-    ("columns", "column", "overlap", "wanted"),
-    [(STAMPED, "updatedAt", 3, "a duration"), (COUNTED, "v", "1h", "a number"), (TEXTS, "v", "1h", "none")],
+    ("columns", "how", "fault"),
+    [
+        (STAMPED, since(overlap=3), r"overlap: of 'updatedAt' \(timestamp\) a duration is wanted"),
+        (COUNTED, since("v", overlap="1h"), r"overlap: of 'v' \(integer\) a number is wanted"),
+        (TEXTS, since("v", overlap=1), r"overlap: of 'v' \(string\) there is none"),
+        (STAMPED, since("at"), "column: nothing is declared that is sent as 'at'"),
+    ],
 )
-def test_an_overlap_of_another_kind(
-    fetched: Fetched, columns: dict[str, object], column: str, overlap: object, wanted: str
-):
-    with pytest.raises(ContractError, match=f"overlap: of '{column}' {wanted}"):
-        fetched(columns=columns, since=since(column, overlap=overlap))
+def test_what_does_not_fit_the_column(columns: dict[str, object], how: dict[str, object], fault: str):
+    with pytest.raises(ValueError, match=f"source.since.{fault}"):
+        contract_of(type="http", uri="http://x/", columns=columns, since=how)
 
 
 def test_since_and_windows_and_pages_stand_side_by_side(fetched: Fetched, server: Server):
