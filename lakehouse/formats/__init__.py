@@ -4,21 +4,26 @@ from pathlib import Path
 
 from lakehouse.contract import Contract
 from lakehouse.errors import ContractError, DeliveryUnreadable
-from lakehouse.formats import archive, csv, json, jsonl, pages, parquet, xlsx, xml
+from lakehouse.formats import archive, csv, geojson, json, jsonl, pages, parquet, vector, xlsx, xml
 from lakehouse.formats.kind import refuse_foreign
 from lakehouse.formats.reading import Reading, Unparsable, Unparsables
-from lakehouse.source import Dialect, HttpSource, TableSource
+from lakehouse.source import Dialect, Format, HttpSource, TableSource
 
 __all__ = ["Reading", "Unparsable", "Unparsables", "read"]
 
-_BY_SUFFIX = {
+_BY_SUFFIX: dict[str, Format] = {
     **dict.fromkeys((".csv", ".tsv", ".psv", ".txt"), "csv"),
     **dict.fromkeys((".xlsx", ".xlsm", ".xls"), "xlsx"),
     ".ods": "ods",
     **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
     ".json": "json",
+    ".geojson": "geojson",
     ".xml": "xml",
-    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".parquet", ".pq", ".geoparquet"), "parquet"),
+    ".shp": "shapefile",
+    ".gpkg": "geopackage",
+    ".kml": "kml",
+    ".dbf": "dbf",
 }
 _SHEETS = ("xlsx", "ods", "html")
 
@@ -47,6 +52,9 @@ def _read_file(path: Path, contract: Contract, source: Dialect, quoted: bool) ->
     if source.header > 1 and kind not in _SHEETS:
         hint = "skip the rows above the last one of the header: 'skip' in 'source'"
         raise ContractError(f"header: {source.header} is for sheets", where=contract.name, hint=hint)
+    if source.footer and kind not in {"csv", *_SHEETS}:
+        hint = "leave out 'footer' in 'source'"
+        raise ContractError("footer is for CSV and sheets", where=contract.name, hint=hint)
     match kind:
         case "csv":
             refuse_foreign(path, where, None)
@@ -57,6 +65,11 @@ def _read_file(path: Path, contract: Contract, source: Dialect, quoted: bool) ->
         case "json":
             refuse_foreign(path, where, None)
             return json.read(path, contract, source)
+        case "geojson":
+            refuse_foreign(path, where, None)
+            return geojson.read(path, contract, source)
+        case "shapefile" | "geopackage" | "kml" | "dbf":
+            return vector.read(path, contract, source, kind)
         case "xml":
             return xml.read(path, contract, source)
         case "xlsx" | "ods":

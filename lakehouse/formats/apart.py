@@ -1,6 +1,7 @@
 """Programs that read what their library may stumble over: each in a process of its own, within limits."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from lakehouse.errors import DeliveryUnreadable
 
 MOST_MEMORY = 2 << 30
 _MOST_SECONDS = 300
+_KIND = re.compile(r"[\w.]*(Error|Exception)\b")
 _REASON = 2
 """The exit code with which a program says its reason on standard error."""
 
@@ -29,9 +31,10 @@ def run(program: str, path: Path, *arguments: object, where: str) -> IO[bytes]:
     except subprocess.TimeoutExpired as error:
         raise DeliveryUnreadable(f"it isn't read after {_MOST_SECONDS} s", where=where, hint=hint) from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        told = done.returncode == _REASON and said
-        reason = said[0] if told else "it is damaged or takes too much memory"
+        said = done.stderr.decode(errors="replace").strip().splitlines() or [""]
+        ended = _KIND.match(said[-1])  # what an error says may hold values, its kind doesn't
+        how = ended[0] if ended else f"signal {-done.returncode}"
+        reason = said[0] if done.returncode == _REASON else f"it is damaged or takes too much memory ({how})"
         raise DeliveryUnreadable(reason, where=where, hint=hint)
     written.seek(0)
     return written

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from lakehouse.formats.reading import Reading, over_limit
 from lakehouse.source import Dialect
 
 _AT_ONCE = 1 << 20
+_SMALL = 1 << 16
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}:,]', re.DOTALL)
 _FILLED = re.compile(rb"\S")
 _QUOTE, _ESCAPE, _COMMA = b'"\\,'
@@ -32,18 +34,31 @@ def read(path: Path, contract: Contract, source: Dialect) -> Reading:
     document that ends too early or goes on behind its end, from the batches too.
     """
     where = f"{contract.name} {path.name}"
+    document = opened(path, source, where)
+    return objects.reading(
+        lambda: enumerate(records(document, source.records, contract.limits.row_bytes, where), 1), contract, where
+    )
+
+
+def opened(path: Path, source: Dialect, where: str) -> Document:
+    """The file as UTF-8, in memory only where it is looked at. Raises DeliveryUnreadable when it is empty."""
     with path.open("rb") as stream, TemporaryFile() as recoded:
         if not path.stat().st_size:
             raise DeliveryUnreadable("empty file", where=where, hint="ask the department to deliver again")
         codec = encoding.codec(source.encoding, where)
         if codec != "utf-8":
-            for chunk in encoding.utf8(stream, codec, _AT_ONCE):
-                recoded.write(chunk)
+            recoded.writelines(encoding.utf8(stream, codec, _AT_ONCE))
             recoded.flush()
-        document = mmap((stream if codec == "utf-8" else recoded).fileno(), 0, access=ACCESS_READ)
-    return objects.reading(
-        lambda: enumerate(records(document, source.records, contract.limits.row_bytes, where), 1), contract, where
-    )
+        return mmap((stream if codec == "utf-8" else recoded).fileno(), 0, access=ACCESS_READ)
+
+
+def member(document: Document, name: str) -> Any:
+    """The value of a field of the document's object, one of few bytes; None where there is no such field."""
+    try:
+        at = _value(document, 0, name, name, "")
+        return json.JSONDecoder().raw_decode(document[at : at + _SMALL].decode(errors="replace").lstrip())[0]
+    except (DeliveryUnreadable, ValueError):
+        return None
 
 
 def records(document: Document, path: str, row_bytes: int, where: str) -> Iterator[bytes]:

@@ -56,15 +56,20 @@ def _fields(text: Text, prefix: str, opened: frozenset[str]) -> dict[str, str | 
     return plain | inner
 
 
-def reading(found: Callable[[], Iterable[tuple[int, Text]]], contract: Contract, where: str) -> Reading:
-    """The numbered objects as a reading; `found` is called twice, for the names and for the values.
+Taken = Callable[[Text, frozenset[str]], dict[str, str | None]]
+
+
+def reading(
+    found: Callable[[], Iterable[tuple[int, Text]]], contract: Contract, where: str, taken: Taken = fields
+) -> Reading:
+    """The numbered objects as a reading; `found` is called twice, for the names and for the values, each object `taken` apart.
 
     A field an object doesn't have is null, text that isn't an object is unparsable. Where a column is declared `from:
     outer.field`, every field of the object `outer` is a column so called. No records at all have the declared columns.
     """
     opened = _opened(contract)
-    result = Reading(_names((text for _, text in found()), opened, contract, where), where, contract.limits)
-    result.batches = batched(result, _rows(result, found(), opened))
+    result = Reading(_names((text for _, text in found()), opened, contract, where, taken), where, contract.limits)
+    result.batches = batched(result, _rows(result, found(), opened, taken))
     return result
 
 
@@ -74,15 +79,15 @@ def _opened(contract: Contract) -> frozenset[str]:
     return frozenset(".".join(path[:length]) for path in paths for length in range(1, len(path)))
 
 
-def _names(texts: Iterable[Text], opened: frozenset[str], contract: Contract, where: str) -> list[str]:
+def _names(texts: Iterable[Text], opened: frozenset[str], contract: Contract, where: str, taken: Taken) -> list[str]:
     """All fields: declared ones in the contract's order, then the others as first seen."""
     seen: dict[str, None] = {}
     last: tuple[str, ...] = ()
     text = None
     for text in texts:
         try:
-            names = tuple(_fields(text, "", opened) if opened else _VALUES.decode(text))
-        except _REASONS:
+            names = tuple(taken(text, opened) if opened or taken is not fields else _VALUES.decode(text))
+        except (NotAnObject, *_REASONS):
             continue  # rejected when its values are read
         if names != last and not seen.keys() >= set(names):
             seen.update(dict.fromkeys(names))
@@ -95,11 +100,11 @@ def _names(texts: Iterable[Text], opened: frozenset[str], contract: Contract, wh
 
 
 def _rows(
-    result: Reading, found: Iterable[tuple[int, Text]], opened: frozenset[str]
+    result: Reading, found: Iterable[tuple[int, Text]], opened: frozenset[str], taken: Taken
 ) -> Iterator[tuple[int, tuple[str | None, ...] | None]]:
     for row, text in found:
         try:
-            values = fields(text, opened)
+            values = taken(text, opened)
         except NotAnObject as error:
             result.reject(row, str(error), encoding.readable(bytes(text).rstrip()))
             yield row, None

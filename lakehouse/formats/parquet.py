@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,9 +11,11 @@ import pyarrow.parquet as pq
 
 from lakehouse.contract import Contract
 from lakehouse.errors import DeliveryUnreadable
-from lakehouse.formats.reading import Reading, checked, over_limit, with_rows
+from lakehouse.formats import geometry
+from lakehouse.formats.reading import Reading, checked, over_limit
 
 _AT_ONCE = 100_000
+_CRS84 = {"id": {"authority": "OGC", "code": "CRS84"}}
 
 
 def read(path: Path, contract: Contract) -> Reading:
@@ -28,9 +31,34 @@ def read(path: Path, contract: Contract) -> Reading:
         raise _damaged(error, where) from error
     if file.metadata.num_rows > contract.limits.rows:
         raise over_limit("rows", file.metadata.num_rows, contract.limits.rows, where)
-    reading = Reading(checked(file.schema_arrow.names, contract, where), where, contract.limits)
-    reading.batches = _batches(reading, file)
+    places = _places(file, contract, where)
+    names = [
+        name
+        for sent in file.schema_arrow.names
+        for name in (geometry.columns(contract, sent) if sent in places else [sent])
+    ]
+    reading = Reading(checked(names, contract, where), where, contract.limits)
+    reading.batches = _batches(reading, file, places, contract)
     return reading
+
+
+def _places(file: pq.ParquetFile, contract: Contract, where: str) -> dict[str, str | None]:
+    """The geometry columns of a GeoParquet file and their coordinate systems; without one it is WGS-84, says the standard."""
+    try:
+        said = json.loads((file.schema_arrow.metadata or {}).get(b"geo", b"{}"))
+        columns = {name: about for name, about in said.get("columns", {}).items() if about.get("encoding") == "WKB"}
+        places = {name: _crs(about.get("crs", _CRS84)) for name, about in columns.items()}
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise _damaged(Exception("its 'geo' metadata are not GeoParquet's"), where) from error
+    for name, crs in places.items():
+        geometry.refuse_other_crs(crs, contract, where, name)
+    return places
+
+
+def _crs(said: Any) -> str | None:
+    """A code like EPSG:4490 of a PROJJSON definition, else its name; None where the file says it doesn't know."""
+    code = said and said.get("id")
+    return f"{code['authority']}:{code['code']}" if code else said and str(said["name"])
 
 
 def _damaged(error: Exception, where: str) -> DeliveryUnreadable:
@@ -40,15 +68,22 @@ def _damaged(error: Exception, where: str) -> DeliveryUnreadable:
     )
 
 
-def _batches(reading: Reading, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+def _batches(
+    reading: Reading, file: pq.ParquetFile, places: dict[str, str | None], contract: Contract
+) -> Iterator[pa.RecordBatch]:
     reading.count(file.metadata.num_rows)
     row = 1
     try:
         for batch in file.iter_batches(_AT_ONCE):
-            numbers = pa.array(range(row, row + len(batch)), pa.int64())
-            columns = [text(column) for column in batch.columns]
-            reading.measure(columns)
-            yield with_rows(columns, reading.names, numbers)
+            columns: list[pa.Array] = []
+            faults: dict[int, str] = {}
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                if name in places:
+                    shapes = geometry.parsed(column, faults)
+                    columns += geometry.texts(shapes, places[name], geometry.columns(contract, name))
+                else:
+                    columns.append(text(column))
+            yield reading.given(columns, row, faults, batch)
             row += len(batch)
         if row - 1 != file.metadata.num_rows:
             raise pa.ArrowInvalid(f"{row - 1} rows found, {file.metadata.num_rows} announced")

@@ -82,19 +82,31 @@ def records(chunks: Iterable[bytes], path: str, row_bytes: int, where: str) -> I
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler = rows.start, rows.end
     parser.CharacterDataHandler = rows.text
+    for fed in _parsed(parser, chunks, where):
+        yield from _within(rows, fed, row_bytes, where)
+    if not rows.reached:
+        raise _unreadable(f"no element at '/{'/'.join(rows.steps[:-1])}'", where)
+
+
+def require_plain(chunks: Iterable[bytes], where: str) -> None:
+    """Raises DeliveryUnreadable unless the document is well-formed and has no DTD."""
+    for _ in _parsed(expat.ParserCreate(), chunks, where):
+        pass
+
+
+def _parsed(parser: expat.XMLParserType, chunks: Iterable[bytes], where: str) -> Iterator[int]:
+    """Feeds the parser, giving the size of each chunk. Without a DTD there are no entities to expand and nothing outside."""
     parser.StartDoctypeDeclHandler = _refuse_dtd
     try:
         for chunk in chunks:
             parser.Parse(chunk, False)
-            yield from _within(rows, len(chunk), row_bytes, where)
+            yield len(chunk)
         parser.Parse(b"", True)
-        yield from _within(rows, 0, row_bytes, where)
+        yield 0
     except expat.ExpatError as error:
         raise _unreadable(f"not well-formed XML: {error}", where) from error
     except _Refused as error:
         raise _unreadable(str(error), where) from error
-    if not rows.reached:
-        raise _unreadable(f"no element at '/{'/'.join(rows.steps[:-1])}'", where)
 
 
 def _within(rows: "_Rows", fed: int, row_bytes: int, where: str) -> Iterator[bytes]:
