@@ -79,23 +79,22 @@ class Package:
         if sum(file.bytes for file in manifest.files) > contract.limits.bytes:
             raise self.fault(f"more than the {contract.limits.bytes} bytes of the contract's limits")
         into.mkdir(parents=True, mode=0o700)
-        return [self._extracted(file, contract, source, into) for file in manifest.files]
+        return [self._extracted(file, manifest.delivered(file), contract, source, into) for file in manifest.files]
 
-    def _extracted(self, file: File, contract: Contract, source: ExchangeSource, into: Path) -> Received:
-        if self.sizes.get(file.path) != file.bytes:
-            found = self.sizes.get(file.path)
-            raise self.fault(
-                f"{file.path} has {found} bytes, signed are {file.bytes}" if found else f"{file.path} is missing"
-            )
-        name = PurePosixPath(file.path).name
+    def _extracted(self, file: File, name: str, contract: Contract, source: ExchangeSource, into: Path) -> Received:
+        if file.path not in self.sizes:
+            raise self.fault(f"{file.path} is missing")
+        if self.sizes[file.path] != file.bytes:
+            raise self.fault(f"{file.path} has {self.sizes[file.path]} bytes, signed are {file.bytes}")
+        path = into / PurePosixPath(file.path).name
         ledger = Ledger(file.bytes, source.quote.encode(), self.where)
         with self.open(file.path) as stream:
-            ledger.store(iter(lambda: stream.read(CHUNK), b""), into / name)
+            ledger.store(iter(lambda: stream.read(CHUNK), b""), path)
         if ledger.sha256 != file.sha256:
             raise self.fault(f"{file.path} isn't the file that was signed (its SHA-256 differs)")
-        if (rows := _rows(into / name, contract, ledger.quoted)) != file.rows:
+        if (rows := _rows(path, contract, ledger.quoted)) != file.rows:
             raise self.fault(f"{file.path} has {rows} rows, signed are {file.rows}")
-        return Received(into / name, name, ledger.size, ledger.sha256, None, ledger.quoted)
+        return Received(path, name, ledger.size, ledger.sha256, None, ledger.quoted)
 
 
 def _rows(path: Path, contract: Contract, quoted: bool) -> int:

@@ -77,7 +77,7 @@ class Fates:
 
     def of(self, manifest: Manifest) -> dict[str, Any] | None:
         """What a receipt says of a package that was loaded, or couldn't be; None as long as not all of it is judged."""
-        files = [Received(Path(), Path(f.path).name, f.bytes, f.sha256, None, False) for f in manifest.files]
+        files = [Received(Path(), manifest.delivered(f), f.bytes, f.sha256, None, False) for f in manifest.files]
         rows = [self._last.get(name) for name in {delivery_id(self._contract, manifest.day, file) for file in files}]
         known = [row for row in rows if row]
         if len(known) < len(rows):

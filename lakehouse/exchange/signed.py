@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Generic, Literal, Self, TypeVar
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
@@ -68,6 +68,10 @@ class Manifest(Document):
     @property
     def rows(self) -> int:
         return sum(file.rows for file in self.files)
+
+    def delivered(self, file: File) -> str:
+        """The name of a data file as a delivery: as of one object, so that a later package of the day replaces all of them."""
+        return f"{self.sender}.{self.dataset}/{PurePosixPath(file.path).name}"
 
 
 class Receipt(Document):
@@ -155,13 +159,14 @@ def opened(kind: type[Kind], data: bytes, signature: bytes, by: Sequence[PublicK
 def parsed(kind: type[Kind], data: bytes, signature: bytes, where: str) -> Signed[Kind]:
     """A record whose signature was seen to hold before. Raises DeliveryUnreadable when it isn't such a record."""
     try:
-        return Signed(kind.model_validate_json(data, strict=True), data, signature)
+        record = kind.model_validate_json(data, strict=True)
+        what = ", ".join(f"no '{key}'" for key in kind.model_fields.keys() - record.model_fields_set)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".strip(": ")[:200]
-        raise DeliveryUnreadable(
-            f"signed, but not as {FORMAT} has it ({what})", where=where, hint="ask the sender"
-        ) from None
+    if what:
+        raise DeliveryUnreadable(f"signed, but not as {FORMAT} has it ({what})", where=where, hint="ask the sender")
+    return Signed(record, data, signature)
 
 
 def kept(kind: type[Kind], folder: Path, by: Sequence[PublicKey] | None = None) -> dict[int, Signed[Kind]]:

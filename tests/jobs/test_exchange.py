@@ -1,6 +1,7 @@
 """Two lakes exchange packages: what is lost, repeated, reordered, altered or forked is named, and nothing of it is loaded."""
 
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -10,11 +11,12 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from jobs.cli import call
 from jobs.department import DatasetsFailed
 from lakehouse.exchange import keys
-from lakehouse.exchange.signed import Manifest, sign
+from lakehouse.exchange.signed import Manifest, Receipt, opened, sign
 from lakehouse.settings import Settings
 from tests.jobs.small_city import DAY, TOWN, City, own_settings
 
@@ -534,9 +536,9 @@ def test_a_correction_of_a_day_is_a_new_package_that_replaces_the_old(tmp_path: 
     sender.declare("things", COLUMNS)
     sender.knows("jiangsu", signing(jiangsu))
     jiangsu.knows("nantong", signing(sender))
-    for rows, expected in ((1, ["02-0"]), (3, ["02-0", "02-1", "02-2"])):
+    for rows, form, expected in ((1, "parquet", ["02-0"]), (3, "csv", ["02-0", "02-1", "02-2"])):
         sender.publish("things", content(DAY, rows), DAY)
-        assert sender.pack(DAY) == 0
+        assert sender.pack(DAY, "--format", form) == 0
         jiangsu.take(*sender.outbox.glob("*.zip"))
         jiangsu.bring(DAY)
         jiangsu.clean(DAY)
@@ -561,3 +563,22 @@ def test_a_private_key_may_come_from_a_connection(jiangsu: Party, monkeypatch: p
     (jiangsu.home / "exchange" / "private.pem").unlink()
     monkeypatch.setenv("CITYLAKE_CONN_EXCHANGE", "ed25519://:nWGxne%2F9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A%3D@")
     assert jiangsu.key == "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="  # RFC 8032, 7.1, test 1
+
+
+def test_the_vectors_of_the_document_hold() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "exchange.md").read_text("utf-8").split("### Test vectors")[1]
+    data, manifest, receipt = (block.encode() for block in re.findall(r"```(?:csv|json)\n(.*?)```", text, re.DOTALL))
+    named = re.findall(r"\| (\w+) \(TEST \d\) \| `(\w+)` \| `(\w+)` \| `(.+?)` \|", text)
+    sender, receiver = (keys.PublicKey.model_validate({"key": key, "from": "2026-01-01"}) for *_, key in named)
+    assert [key.key.hex() for key in (sender, receiver)] == [public for _, _, public, _ in named]
+    (sha_m, sig_m), (sha_r, sig_r) = re.findall(r"```\n([0-9a-f]{64})\n([0-9a-f]{128})\n```", text)
+    first = opened(Manifest, manifest, bytes.fromhex(sig_m), [sender], "")
+    assert (first.sha256, len(manifest)) == (sha_m, 476)
+    assert first.record.files[0].sha256 == keys.sha256(data)
+    assert first.record.files[0].bytes == len(data)
+    word = opened(Receipt, receipt, bytes.fromhex(sig_r), [receiver], "")
+    assert (word.sha256, word.record.package) == (sha_r, first.sha256)
+    for party, seed, public, _ in named:
+        made = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seed))
+        assert made.public_key().public_bytes_raw().hex() == public
+        assert made.sign(manifest if party == "nantong" else receipt).hex() == (sig_m if party == "nantong" else sig_r)
