@@ -23,7 +23,7 @@ from lakehouse.api import ApiSince, Next, Ok, Paging, Window
 from lakehouse.contract import ROLES, Arrival, Column, Contract, DriftModes, Expectations, Limits, Operations, Point
 from lakehouse.declared import Record, Since
 from lakehouse.instants import translated
-from lakehouse.source import ExchangeSource, FileSource, HttpSource, JdbcSource
+from lakehouse.source import Dialect, ExchangeSource, FileSource, HttpSource, JdbcSource
 
 _HERE = Path(__file__).parent
 
@@ -38,7 +38,7 @@ _SECTIONS: tuple[tuple[str, str, type[Record]], ...] = (
     ("`source.ok` of HTTP", "", Ok),
     ("`source`: databases", "", JdbcSource),
     ("`source.since` of databases", "", Since),
-    ("`source`: exchange packages", "", ExchangeSource),
+    ("`source`: exchange packages", "How the data files are written is said as for files.", ExchangeSource),
     ("`cdc`", "", Operations),
     ("`arrives`", "", Arrival),
     ("`drift`", "", DriftModes),
@@ -48,8 +48,8 @@ _SECTIONS: tuple[tuple[str, str, type[Record]], ...] = (
     ("`limits`", "", Limits),
 )
 
-_GIVEN = {Contract: {"department", "dataset"}, Standard: {"name"}}
-"""What the names of folder and file say already."""
+_GIVEN = {Contract: {"department", "dataset"}, Standard: {"name"}, ExchangeSource: set(Dialect.model_fields)}
+"""What the names of folder and file say already, or another section of the page."""
 
 _KINDS = {
     "row": "each row",
