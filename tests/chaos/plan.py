@@ -1,0 +1,39 @@
+"""From a seed to what happens: which act, which fault, at which point. The same seed, the same plan, while the code is the same."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+_WEIGHTS = {"kill": 10, "zombie": 3, "full": 2, "denied": 2, "clock": 2, "damage": 3}
+_GOES_ON = ("zombie", "full", "denied")
+"""Faults after which the process goes on: not possible where the log is closed to get between data and commit."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One disturbed act. `nth`: at the n-th time that the point is come upon. `chance` seeds what else is left to chance."""
+
+    act: str
+    fault: str
+    point: str = ""
+    nth: int = 1
+    chance: int = 0
+
+    def __str__(self) -> str:
+        return ":".join((self.act, self.fault, self.point, str(self.nth), str(self.chance)))
+
+    @classmethod
+    def of(cls, text: str) -> "Plan":
+        """The plan that reads like this."""
+        act, fault, point, nth, chance = text.split(":")
+        return cls(act, fault, point, int(nth), int(chance))
+
+
+def drawn(seed: int, points: Mapping[str, Sequence[str]]) -> Plan:
+    """The plan of a seed; `points` are those every act comes upon when nothing disturbs it."""
+    chance = random.Random(seed)
+    act = chance.choice(sorted(points))
+    fault = chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+    there = [point for point in points[act] if fault not in _GOES_ON or not point.endswith(" data")]
+    point = chance.choice(sorted(set(there)))  # by name first: the rare ones count as much as the frequent ones
+    return Plan(act, fault, point, chance.randint(1, there.count(point)), chance.randrange(1_000_000))
