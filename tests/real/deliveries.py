@@ -18,7 +18,7 @@ from lakehouse.table import Table
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 CATALOG = Path(__file__).parent / "catalog"
 DAY, NEXT = date(2026, 3, 2), date(2026, 3, 3)
-DEPARTMENTS = ("requests", "hotline", "air", "taxis", "places", "water", "leftovers")
+DEPARTMENTS = ("requests", "hotline", "air", "taxis", "places", "water")
 
 DROPS = {
     ("requests.calls", DAY): "requests_311/2016.csv",
@@ -30,7 +30,6 @@ DROPS = {
     ("taxis.fixes", DAY): "gps_tdrive/*.txt",
     ("places.shanghai", DAY): "poi_shanghai/*.csv",
     ("water.telemetry", DAY): "water/*.csv",
-    ("leftovers.files", DAY): "messy/*",
 }
 """What lies in the inbox: the files of a dataset and day, as a pattern under the shared folder."""
 
