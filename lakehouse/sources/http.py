@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from lakehouse.api import HttpSource
-from lakehouse.errors import ContractError, DeliveryUnreadable, SourceRefused
+from lakehouse.errors import ContractError, DeliveryUnreadable, NotDelivered, SourceRefused
 from lakehouse.formats import pages
 from lakehouse.formats.reading import over_limit
 from lakehouse.settings import connection_uri
@@ -25,9 +25,9 @@ _ACCEPTED = {"json": "application/json", "xml": "application/xml, text/xml"}
 def fetch(asked: Asked, source: HttpSource) -> Iterator[Received]:
     """All pages of the API as one delivery, or word that nothing differs from `previous`.
 
-    Raises SourceUnavailable when it can't be reached after several attempts or takes longer than the limit,
-    SourceRefused when it says no or its pages don't hang together, DeliveryUnreadable above the limits and when it gives
-    fewer records than it says it has.
+    Raises NotDelivered when it has no content, SourceUnavailable when it can't be reached after several attempts or takes
+    longer than the limit, SourceRefused when it says no or its pages don't hang together, DeliveryUnreadable above the
+    limits and when it gives fewer records than it says it has.
     """
     asking = Asking(source, asked.day, asked.contract.name)
     where = f"{asked.contract.name} {asking.address.copy_with(userinfo=b'', query=None)}"
@@ -88,6 +88,10 @@ class _Delivery:
                 raise over_limit("pages", self._count, most, self._client.where)
             path = self._folder / f"{self._count:08}.{self._asking.source.format}"
             answer = _save(self._client, question, path, self._ledger.size)
+            if answer.status_code == httpx.codes.NO_CONTENT:
+                path.unlink()
+                self._count, self._etags = self._count - 1, None  # the pages before don't tell when there is one more
+                return
             if self._etags is not None:
                 self._etags[question.url] = answer.headers.get("ETag", "")
             self._ledger.add(path)
@@ -95,6 +99,11 @@ class _Delivery:
         self._broken = self._broken or walk.broken
 
     def received(self, name: str) -> Received:
+        """Raises NotDelivered when there isn't even an empty page."""
+        if not self._count:
+            raise NotDelivered(
+                "no content (HTTP 204)", where=self._client.where, hint="it is asked again with every run"
+            )
         etags = self._etags if self._etags and all(self._etags.values()) else {}
         marks = self._reach.marks() if self._reach and not self._broken else {}
         return Received(

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import cache
+from threading import Lock
 from typing import Annotated
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -59,7 +61,7 @@ class Login:
     def sign(self, request: httpx.Request, post: Form) -> None:
         """Puts into the request who asks; `post` reaches a log-in's own address."""
 
-    def renew(self) -> bool:
+    def renew(self, refused: httpx.Request) -> bool:
         """Whether a request that was refused with 401 may pass with a new log-in, which the next `sign` gets."""
         return False
 
@@ -88,21 +90,26 @@ class OAuth2(Login):
     """A bearer token of client credentials, fetched when it is needed, and again shortly before it runs out.
 
     `token` is the address that gives it; `send` says where id and secret go: in the `header` (basic) or in the `body`.
+    All who ask by one connection share the token: many servers take only the last they gave.
     """
 
     def __init__(self, user: str, secret: str, *, token: str, scope: str = "", send: str = "header") -> None:
         self._address, self._scope = token, scope
         self._headers = {"Authorization": _basic(user, secret)} if send == "header" else {}
         self._fields = {} if send == "header" else {"client_id": user, "client_secret": secret}
-        self._token, self._until = "", 0.0
+        self._bearer, self._until = "", 0.0
+        self._one_at_a_time = Lock()
 
     def sign(self, request: httpx.Request, post: Form) -> None:
-        if not self._token or time.monotonic() >= self._until:
-            self._fetch(post)
-        request.headers["Authorization"] = f"Bearer {self._token}"
+        with self._one_at_a_time:
+            if not self._bearer or time.monotonic() >= self._until:
+                self._fetch(post)
+            request.headers["Authorization"] = self._bearer
 
-    def renew(self) -> bool:
-        self._token = ""
+    def renew(self, refused: httpx.Request) -> bool:
+        with self._one_at_a_time:
+            if refused.headers["Authorization"] == self._bearer:
+                self._bearer = ""
         return True
 
     def _fetch(self, post: Form) -> None:
@@ -114,7 +121,7 @@ class OAuth2(Login):
             # not the cause: it may show the answer
             raise SourceRefused("the log-in's answer is no token", hint="check 'token=' in the connection") from None
         life_s = given.expires_in
-        self._token, self._until = given.access_token, began + life_s - min(_EARLIER_S, life_s / 10)
+        self._bearer, self._until = f"Bearer {given.access_token}", began + life_s - min(_EARLIER_S, life_s / 10)
 
 
 class Signed(Login):
@@ -180,12 +187,17 @@ def login(connection: str) -> Login:
         case "key":
             return Header(said["header"], secret) if "header" in said else Parameter(said["param"], secret)
         case "oauth2":
-            return OAuth2(user, secret, **said)
+            return _shared(user, secret, uri.netloc.rpartition("@")[2], **said)
         case "hmac":
             return Signed(user, secret, **said)
     if user:
         return Header("Authorization", _basic(user, secret))
     return Header("Authorization", f"Bearer {secret}") if secret else Login()
+
+
+@cache
+def _shared(user: str, secret: str, host: str, token: str, scope: str = "", send: str = "header") -> OAuth2:
+    return OAuth2(user, secret, token=token, scope=scope, send=send)
 
 
 def _check(connection: str, kind: str, said: Mapping[str, str]) -> None:

@@ -138,7 +138,7 @@ class Client(Patience):
         headers, renewed = dict(headers or {}), False
         for _ in range(_REDIRECTS):
             with self._one(url, headers, body, method) as answer:
-                if answer.status_code == httpx.codes.UNAUTHORIZED and not renewed and self._login.renew():
+                if answer.status_code == httpx.codes.UNAUTHORIZED and not renewed and self._login.renew(answer.request):
                     renewed = True
                     continue
                 if not answer.has_redirect_location:

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -108,6 +109,14 @@ def test_a_token_is_fetched_once_and_used_for_every_page(tokens: Tokens, fetched
     assert (user, secret) == ("unit 1", SECRET)
 
 
+def test_all_who_ask_by_a_connection_share_its_token(tokens: Tokens, fetched: Fetched, connect: Connect):
+    connect("login=oauth2&token=/oauth/token", user="unit")
+    with ThreadPoolExecutor() as pool:  # a server that takes only the last token it gave
+        for done in [pool.submit(fetched) for _ in range(4)]:
+            done.result()
+    assert len(tokens.given) == 1
+
+
 def test_id_and_secret_may_go_in_the_form(tokens: Tokens, fetched: Fetched, server: Server, connect: Connect):
     connect(f"login=oauth2&token={server.url}/oauth/token&send=body", user="unit")
     fetched()
@@ -139,7 +148,7 @@ def test_a_token_that_is_refused_before_its_time_is_renewed_once(tokens: Tokens,
     tokens.uses = 0
     with pytest.raises(SourceRefused, match="HTTP 401 Unauthorized; renew"):
         fetched()
-    assert len(tokens.given) == PAGES + 2
+    assert len(tokens.given) == PAGES + 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from lakehouse.errors import ContractError, DeliveryUnreadable, SourceRefused
+from lakehouse.errors import ContractError, DeliveryUnreadable, NotDelivered, SourceRefused
 from lakehouse.formats import read
 from lakehouse.sources import Received
 from tests.lakehouse.sources.conftest import contract_of
@@ -266,6 +266,13 @@ def test_values_take_their_places_in_the_body_of_a_post(server: Server, fetched:
 def test_a_place_that_the_body_does_not_have(server: Server, fetched: Fetched, place: str):
     with pytest.raises(ContractError, match=f"'{place}' is no place in 'body'"):
         fetched(page={"param": place}, body={"name": "x", "list": []})
+
+
+def test_no_content_is_behind_the_last_page(server: Server, all_ids: CALL):
+    server.answer = lambda request: Reply(body(ROWS[:2])) if len(server.asked) == 1 else Reply(status=204)
+    assert all_ids(page={"size": 2}) == EVERY[:2]
+    with pytest.raises(NotDelivered, match="no content"):
+        all_ids(page={"size": 2})
 
 
 @pytest.mark.parametrize(
