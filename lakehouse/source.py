@@ -136,6 +136,10 @@ class JdbcSource(DriverSource):
     parts: int = Field(8, ge=1, le=256)
 
 
+DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$")]
+"""`department.dataset`."""
+
+
 class ExchangeSource(Dialect):
     """Packages that another party sends (docs/exchange.md): `uri` is the folder they arrive in, `dataset` the sender's name
     for what they hold."""
@@ -143,7 +147,7 @@ class ExchangeSource(Dialect):
     type: Literal["exchange"]
     uri: str
     sender: Identifier
-    dataset: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$")
+    dataset: DatasetName
 
 
 Source = Annotated[

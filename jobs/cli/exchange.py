@@ -25,21 +25,13 @@ def keys_(
     For example:
     citylake exchange keys
     """
-    from lakehouse.errors import EnvironmentFault
     from lakehouse.exchange import keys
     from lakehouse.settings import Settings, clock
 
     settings = Settings.from_environment()
-    try:
-        key = None if new else keys.own(settings)
-    except EnvironmentFault:
-        if (keys.home(settings) / "private.pem").exists():
-            raise
-        key = None
-    if key is None:
+    if new or not keys.exist(settings):
         keys.make(settings)
-        key = keys.own(settings)
-    screen.line(f'- {{key: "{keys.public(key)}", from: {clock().date()}}}')
+    screen.line(f'- {{key: "{keys.public(keys.own(settings))}", from: {clock().date()}}}')
 
 
 @app.command("pack")

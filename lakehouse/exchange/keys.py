@@ -3,7 +3,6 @@
 import base64
 import binascii
 import fcntl
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -106,13 +105,30 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
+def _file(settings: Settings) -> Path:
+    return home(settings) / "private.pem"
+
+
+def _secret() -> str | None:
+    try:
+        return unquote(urlsplit(connection_uri(CONNECTION)).password or "")
+    except EnvironmentFault:
+        return None
+
+
+def exist(settings: Settings) -> bool:
+    """Whether we have a private key."""
+    return _file(settings).exists() or _secret() is not None
+
+
 def make(settings: Settings) -> None:
     """A new private key in the lake's folder, in place of the one there was."""
-    path = home(settings) / "private.pem"
-    key = Ed25519PrivateKey.generate()
+    path = _file(settings)
     new = path.with_suffix(".new")
     with private(new) as file:
-        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
+        file.write(
+            Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        )
     os.replace(new, path)
 
 
@@ -121,26 +137,22 @@ def own(settings: Settings) -> Ed25519PrivateKey:
 
     Raises EnvironmentFault when there is none, it is no Ed25519 key, or others may read the file.
     """
-    path = home(settings) / "private.pem"
-    new = "`citylake exchange keys --new` makes one"
+    path = _file(settings)
+    if path.exists() and path.stat().st_mode & 0o077:
+        raise EnvironmentFault("others may read our private key", where=str(path), hint="chmod 600, or make a new one")
+    secret = None if path.exists() else _secret()
     try:
-        if not path.exists():
-            secret = urlsplit(connection_uri(CONNECTION)).password
-            return Ed25519PrivateKey.from_private_bytes(_raw(unquote(secret or "")))
-        if path.stat().st_mode & 0o077:
-            raise EnvironmentFault(
-                "others may read our private key", where=str(path), hint="chmod 600, or make a new one"
-            )
-        key = load_pem_private_key(path.read_bytes(), None)
-    except EnvironmentFault as error:
         if path.exists():
-            raise
-        raise EnvironmentFault("we have no private key", where=str(path), hint=new) from error
+            key = load_pem_private_key(path.read_bytes(), None)
+            if isinstance(key, Ed25519PrivateKey):
+                return key
+        elif secret is not None:
+            return Ed25519PrivateKey.from_private_bytes(_raw(secret))
     except ValueError:
-        raise EnvironmentFault("our private key can't be read", where=str(path), hint=new) from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise EnvironmentFault("our private key is no Ed25519 key", where=str(path), hint=new)
-    return key
+        pass  # its words may hold the key
+    raise EnvironmentFault(
+        "there is no Ed25519 private key", where=str(path), hint="`citylake exchange keys --new` makes one"
+    )
 
 
 def public(key: Ed25519PrivateKey) -> str:
@@ -151,8 +163,3 @@ def public(key: Ed25519PrivateKey) -> str:
 def signer(data: bytes, signature: bytes, keys: Sequence[PublicKey]) -> int | None:
     """Which of the keys signed the data, None if none did."""
     return next((place for place, key in enumerate(keys) if key.signed(data, signature)), None)
-
-
-def sha256(data: bytes) -> str:
-    """Lower-case hexadecimal, as every signed record writes hashes."""
-    return hashlib.sha256(data).hexdigest()

@@ -78,7 +78,8 @@ class Package:
             raise self.fault(f"{len(odd)} files more than the manifest lists")
         if sum(file.bytes for file in manifest.files) > contract.limits.bytes:
             raise self.fault(f"more than the {contract.limits.bytes} bytes of the contract's limits")
-        into.mkdir(parents=True, mode=0o700)
+        with writing(into):
+            into.mkdir(parents=True, mode=0o700)
         return [self._extracted(file, manifest.delivered(file), contract, source, into) for file in manifest.files]
 
     def _extracted(self, file: File, name: str, contract: Contract, source: ExchangeSource, into: Path) -> Received:
@@ -143,7 +144,7 @@ def _zip(package: ZipFile, where: str) -> Package:
 
 
 def _folder(path: Path, where: str) -> Package:
-    found = [each for each in path.rglob("*") if each.is_symlink() or not each.is_dir()]
+    found = [each for each in (path, *path.rglob("*")) if each.is_symlink() or not each.is_dir()]
     if any(each.is_symlink() for each in found):
         raise DeliveryUnreadable("a link is in it", where=where, hint=_ASK)
     sizes = {each.relative_to(path).as_posix(): each.stat().st_size for each in found}

@@ -7,7 +7,7 @@ from typing import Any
 
 from lakehouse.contract import Contract
 from lakehouse.deliveries import delivery_id
-from lakehouse.errors import DeliveryUnreadable
+from lakehouse.errors import DeliveryUnreadable, LakeError
 from lakehouse.exchange.keys import PublicKey, home
 from lakehouse.exchange.signed import Manifest, Receipt, Signed, kept, sign, stamped
 from lakehouse.ops import Ops
@@ -24,9 +24,11 @@ class Chain:
         self._settings = settings
         self._of = {"sender": sender, "receiver": receiver, "dataset": dataset}
         self.folder = home(settings) / "receipts" / sender / dataset
-        signed = unbroken(kept(Receipt, self.folder), str(self.folder))
-        self.receipts = [each.record for each in signed]
-        self._last = signed[-1].sha256 if signed else None
+        signed = kept(Receipt, self.folder)
+        if fault := broken(signed):
+            raise LakeError(fault, where=str(self.folder), hint="bring the receipts back from your backup")
+        self.receipts = [each.record for each in signed.values()]
+        self._last = signed[len(signed)].sha256 if signed else None
 
     def add(self, now: datetime, **facts: Any) -> None:
         """One more receipt. Raises LakeError when the disk won't, EnvironmentFault without a private key."""
@@ -46,25 +48,24 @@ def word(receipts: Sequence[Receipt], package: str) -> Receipt | None:
     return next((receipt for receipt in reversed(said) if first is None or receipt.name == first.name), None)
 
 
-def unbroken(chain: Mapping[int, Signed[Receipt]], where: str) -> list[Signed[Receipt]]:
-    """The receipts in order. Raises DeliveryUnreadable naming the first that is missing or follows another one."""
+def broken(chain: Mapping[int, Signed[Receipt]]) -> str | None:
+    """What is wrong with a chain of receipts: the first that is missing, or follows another one than is there."""
     before = None
     for number in range(1, max(chain, default=0) + 1):
         if number not in chain:
-            raise DeliveryUnreadable(
-                f"receipt {number} is missing", where=where, hint="bring it back, or ask for it again"
-            )
-        if chain[number].record.number != number or chain[number].record.previous != before:
-            raise DeliveryUnreadable(
-                f"receipt {number} doesn't follow receipt {number - 1}", where=where, hint="ask who changed it"
-            )
+            return f"receipt {number} is missing"
+        if (chain[number].record.number, chain[number].record.previous) != (number, before):
+            return f"receipt {number} doesn't follow receipt {number - 1}"
         before = chain[number].sha256
-    return [chain[number] for number in sorted(chain)]
+    return None
 
 
 def received_from(folder: Path, by: Sequence[PublicKey]) -> list[Receipt]:
     """The receipts another party wrote. Raises DeliveryUnreadable when one isn't signed by it, or the chain is broken."""
-    return [signed.record for signed in unbroken(kept(Receipt, folder, by), str(folder))]
+    chain = kept(Receipt, folder, by)
+    if fault := broken(chain):
+        raise DeliveryUnreadable(fault, where=str(folder), hint="ask its writer for all of them")
+    return [signed.record for signed in chain.values()]
 
 
 class Fates:

@@ -1,5 +1,6 @@
 """What is signed: JSON records, kept and sent as the very bytes that were signed, each with its signature beside it."""
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -15,10 +16,10 @@ from lakehouse.errors import DeliveryUnreadable, LakeError
 from lakehouse.exchange import keys
 from lakehouse.exchange.keys import PublicKey
 from lakehouse.settings import Settings
+from lakehouse.source import DatasetName
 
 FORMAT: Literal["citylake-exchange/1"] = "citylake-exchange/1"
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Dataset = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$")]
 
 
 class Document(Record):
@@ -27,7 +28,7 @@ class Document(Record):
     format: Literal["citylake-exchange/1"] = FORMAT
     sender: Identifier
     receiver: Identifier
-    dataset: Dataset
+    dataset: DatasetName
     created_at: AwareDatetime
 
 
@@ -111,7 +112,7 @@ class Signed(Generic[Kind]):
 
     @property
     def sha256(self) -> str:
-        return keys.sha256(self.data)
+        return hashlib.sha256(self.data).hexdigest()
 
     def keep(self, folder: Path, name: str) -> None:
         """Writes `<name>.sig`, then `<name>.json`: where the record is, its signature is too. Raises LakeError."""
@@ -170,17 +171,21 @@ def parsed(kind: type[Kind], data: bytes, signature: bytes, where: str) -> Signe
 
 
 def kept(kind: type[Kind], folder: Path, by: Sequence[PublicKey] | None = None) -> dict[int, Signed[Kind]]:
-    """The records that lie in a folder under their numbers, in order: ours, or those another party has signed with `by`.
+    """The records that lie in a folder under their numbers, in order: our own, or those another party has signed with `by`.
 
-    Raises DeliveryUnreadable for one that isn't.
+    Raises LakeError for one of ours that is damaged, DeliveryUnreadable for one that isn't the other's.
     """
     found = {}
     for path in sorted(folder.glob(f"{'[0-9]' * 8}.json")):
         beside = path.with_suffix(".sig")
-        data, signature, where = path.read_bytes(), beside.read_bytes() if beside.exists() else b"", str(path)
-        found[int(path.stem)] = (
-            parsed(kind, data, signature, where) if by is None else opened(kind, data, signature, by, where)
-        )
+        data, signature = path.read_bytes(), beside.read_bytes() if beside.exists() else b""
+        if by is not None:
+            found[int(path.stem)] = opened(kind, data, signature, by, str(path))
+            continue
+        try:
+            found[int(path.stem)] = parsed(kind, data, signature, str(path))
+        except DeliveryUnreadable as error:
+            raise LakeError("damaged", where=str(path), hint="bring it back from your backup") from error
     return found
 
 

@@ -77,17 +77,21 @@ def fetch(asked: Asked, source: ExchangeSource) -> Iterator[Received]:
         judge = _Judge(asked, stream, chain)
         for path in paths:
             judge.look(path)
-    lying = judge.lying.get(newest(judge.accepted, asked.day), [])
+    last = newest(judge.accepted, asked.day)
+    lying = judge.lying.get(last, [])
     yield from lying
+    where = f"{asked.contract.name} {source.uri}"
     if judge.refused:
-        raise DeliveryUnreadable("; ".join(judge.refused), where=f"{asked.contract.name} {source.uri}")
+        raise DeliveryUnreadable("; ".join(judge.refused), where=where)
     if not lying:
         missing = ", ".join(map(str, gaps(judge.accepted)))
-        raise NotDelivered(
-            f"no package of {source.sender} covers {asked.day}" + (f" (missing: {missing})" if missing else ""),
-            where=f"{asked.contract.name} {source.uri}",
-            hint="`citylake exchange status` shows what has come; `citylake exchange request` asks for what is missing",
+        what = (
+            f"package {last}, which covers {asked.day}, can no longer be taken from there"
+            if last
+            else (f"no package covers {asked.day}" + (f" (missing: {missing})" if missing else ""))
         )
+        hint = "`citylake exchange status` shows what has come; `citylake exchange request` asks for it again"
+        raise NotDelivered(what, where=where, hint=hint)
 
 
 def _packages(stream: Stream) -> list[Path]:
@@ -159,7 +163,7 @@ class _Judge:
         if ours:
             self.lying[record.sequence] = files
         else:
-            shutil.rmtree(into)
+            shutil.rmtree(into, ignore_errors=True)
 
     def _repeats(self, signed: Signed[Manifest], path: Path) -> bool:
         """Whether an accepted package is here under a second name, beside the first or after its rows were loaded."""

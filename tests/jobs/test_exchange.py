@@ -1,5 +1,6 @@
 """Two lakes exchange packages: what is lost, repeated, reordered, altered or forked is named, and nothing of it is loaded."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -249,6 +250,18 @@ class CutOff(RuntimeError):
     """As if the process had ended."""
 
 
+def test_what_was_altered_after_it_was_accepted_is_not_loaded(nantong: Party, jiangsu: Party) -> None:
+    jiangsu.take(nantong.sent(1), nantong.sent(2))
+    jiangsu.bring(DAY)
+    altered(nantong.sent(2), jiangsu.inbox / "exchange" / NAME.format(2), tampered_file)
+    jiangsu.bring(DAYS[1])
+    assert jiangsu.ids(DAYS[1]) == []
+    assert jiangsu.receipts()[-1][:2] == ("refused", 2)
+    jiangsu.take(nantong.sent(2))
+    jiangsu.bring(DAYS[1])
+    assert jiangsu.ids(DAYS[1]) == ["03-0", "03-1"]
+
+
 def test_what_came_for_another_day_is_shown_as_waiting(
     nantong: Party, jiangsu: Party, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -386,8 +399,12 @@ def test_after_a_rotation_the_old_key_signs_nothing_new(nantong: Party, jiangsu:
     assert jiangsu.ids(DAYS[2]) == []
 
 
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 def sha256_of(path: Path) -> str:
-    return keys.sha256(_entry(path, "manifest.json"))
+    return sha256(_entry(path, "manifest.json"))
 
 
 def _entry(path: Path, name: str) -> bytes:
@@ -546,6 +563,14 @@ def test_a_correction_of_a_day_is_a_new_package_that_replaces_the_old(tmp_path: 
     assert len(list(sender.outbox.glob("*.zip"))) == 2
 
 
+def test_receipts_of_ours_that_were_changed_stop_the_dataset(nantong: Party, jiangsu: Party) -> None:
+    jiangsu.take(nantong.sent(1), nantong.sent(2))
+    jiangsu.bring(DAY)
+    (jiangsu.home / "exchange" / "receipts" / "nantong" / "town.things" / "00000001.json").unlink()
+    with pytest.raises(DatasetsFailed, match="receipt 1 is missing"):
+        jiangsu.bring(DAY)
+
+
 def test_private_keys_are_for_their_owner_alone(jiangsu: Party, capsys: pytest.CaptureFixture[str]) -> None:
     path = jiangsu.home / "exchange" / "private.pem"
     assert path.stat().st_mode & 0o777 == 0o600
@@ -574,7 +599,7 @@ def test_the_vectors_of_the_document_hold() -> None:
     (sha_m, sig_m), (sha_r, sig_r) = re.findall(r"```\n([0-9a-f]{64})\n([0-9a-f]{128})\n```", text)
     first = opened(Manifest, manifest, bytes.fromhex(sig_m), [sender], "")
     assert (first.sha256, len(manifest)) == (sha_m, 476)
-    assert first.record.files[0].sha256 == keys.sha256(data)
+    assert first.record.files[0].sha256 == sha256(data)
     assert first.record.files[0].bytes == len(data)
     word = opened(Receipt, receipt, bytes.fromhex(sig_r), [receiver], "")
     assert (word.sha256, word.record.package) == (sha_r, first.sha256)
