@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
+from pydantic import TypeAdapter
 
 from expectations.arrivals import State
 from expectations.checks import REGISTRY
 from jobs.steps import STEPS
 from lakehouse.contract import ROLES
 from lakehouse.ops import SCHEMAS
+from lakehouse.source import Source
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -68,3 +71,11 @@ def test_every_decision_is_in_the_index() -> None:
     assert not [
         p.name for p in (DOCS / "decisions").glob("*.md") if p.name != "README.md" and f"({p.name})" not in index
     ]
+
+
+def test_every_example_of_an_api_is_a_source() -> None:
+    section = (DOCS / "onboarding.md").read_text("utf-8").split("### An API\n")[1].split("\n### ")[0]
+    examples = re.findall(r"^source: (.*(?:\n +.*)*)", section, re.MULTILINE)
+    assert len(examples) == 8
+    for example in examples:
+        TypeAdapter(Source).validate_python(yaml.safe_load(example))

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
@@ -178,15 +179,26 @@ def test_log_ins_that_fail(
 # --- HMAC-SHA256, checked as docs/onboarding.md says it ---
 
 
-def signed(request: Request, *, key: str, stamp: str, signature: str, query: str, digest: str) -> bool:
-    """Whether the signature in the named header is the one of the documented text."""
+def text_to_sign(request: Request, *, stamp: str, query: str) -> str:
     path, _, sent = request.target.partition("?")
     parts = sent.split("&") if query == "sent" else sorted(sent.split("&"))
     hashed = hashlib.new("sha256", request.body).hexdigest()
-    text = f"{request.method}\n{path}\n{'&'.join(parts)}\n{request.headers[stamp]}\n{hashed}"
-    raw = hmac.new(SECRET.encode(), text.encode(), "sha256").digest()
+    return f"{request.method}\n{path}\n{'&'.join(parts)}\n{request.headers[stamp]}\n{hashed}"
+
+
+def signed(request: Request, *, key: str, stamp: str, signature: str, query: str, digest: str) -> bool:
+    """Whether the signature in the named header is the one of the documented text."""
+    raw = hmac.new(SECRET.encode(), text_to_sign(request, stamp=stamp, query=query).encode(), "sha256").digest()
     wanted = raw.hex() if digest == "hex" else base64.b64encode(raw).decode()
     return request.headers[key] == "unit" and hmac.compare_digest(request.headers[signature], wanted)
+
+
+def test_the_documentation_shows_the_text_to_sign():
+    said = (
+        (Path(__file__).parents[3] / "docs" / "onboarding.md").read_text("utf-8").partition("the text is\n\n```\n")[2]
+    )
+    request = Request("GET", "/v1/rows?page=1&day=2026-03-01", {"x-date": "2026-03-01T00:30:00Z"}, b"")
+    assert said.partition("\n```")[0] == text_to_sign(request, stamp="x-date", query="sorted")
 
 
 def since_epoch(text: str, unit_s: float) -> datetime:
