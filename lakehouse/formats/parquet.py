@@ -14,19 +14,23 @@ from lakehouse.errors import DeliveryUnreadable
 from lakehouse.formats import geometry
 from lakehouse.formats.reading import Reading, checked, over_limit
 
-_AT_ONCE = 100_000
+_AT_ONCE, _BYTES_AT_ONCE = 100_000, 64 << 20
+_SMALL, _RATIO = 64 << 20, 200
+"""Above 64 MB unpacked, real data shrinks to a tenth or so, never to a two-hundredth."""
 _CRS84 = {"id": {"authority": "OGC", "code": "CRS84"}}
 
 
 def read(path: Path, contract: Contract) -> Reading:
     """A Parquet file. Instants are ISO 8601 (with offset where the column has a zone), decimals plain, booleans true or
-    false, binary hexadecimal, nested values JSON; null stays null. Rows are numbered from 1.
+    false, binary hexadecimal, durations whole numbers of the column's unit, nested values JSON (where all of that is text,
+    but numbers); null stays null. Geometry of GeoParquet is what `geometry.columns` says. Rows are numbered from 1.
 
     Raises DeliveryUnreadable when the file is damaged or no Parquet.
     """
     where = f"{contract.name} {path.name}"
     try:
-        file = pq.ParquetFile(path)
+        # INT96 as nanoseconds would make other years of those before 1678 and after 2261.
+        file = pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
     except (pa.ArrowInvalid, OSError) as error:
         raise _damaged(error, where) from error
     if file.metadata.num_rows > contract.limits.rows:
@@ -38,7 +42,7 @@ def read(path: Path, contract: Contract) -> Reading:
         for name in (geometry.columns(contract, sent) if sent in places else [sent])
     ]
     reading = Reading(checked(names, contract, where), where, contract.limits)
-    reading.batches = _batches(reading, file, places, contract)
+    reading.batches = _batches(reading, file, path, places, contract)
     return reading
 
 
@@ -69,12 +73,12 @@ def _damaged(error: Exception, where: str) -> DeliveryUnreadable:
 
 
 def _batches(
-    reading: Reading, file: pq.ParquetFile, places: dict[str, str | None], contract: Contract
+    reading: Reading, file: pq.ParquetFile, path: Path, places: dict[str, str | None], contract: Contract
 ) -> Iterator[pa.RecordBatch]:
     reading.count(file.metadata.num_rows)
     row = 1
     try:
-        for batch in file.iter_batches(_AT_ONCE):
+        for batch in _pieces(file, path, reading.where):
             columns: list[pa.Array] = []
             faults: dict[int, str] = {}
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
@@ -91,16 +95,68 @@ def _batches(
         raise _damaged(error, reading.where) from error
 
 
+def _pieces(file: pq.ParquetFile, path: Path, where: str) -> Iterator[pa.RecordBatch]:
+    """The file in batches that stay small: a text that stands once in a file may stand in each of its rows."""
+    about = file.metadata
+    texts = [
+        about.schema.column(at).path
+        for at in range(about.num_columns)
+        if file.schema.column(at).physical_type == "BYTE_ARRAY"
+    ]
+    shared = pq.ParquetFile(path, metadata=about, read_dictionary=texts, buffer_size=1 << 16)
+    for group in range(about.num_row_groups):
+        if rows := about.row_group(group).num_rows:
+            first = next(shared.iter_batches(1, row_groups=[group]))
+            size = _size(about.row_group(group), dict(zip(first.schema.names, first.columns, strict=True)), where)
+            yield from file.iter_batches(max(min(_BYTES_AT_ONCE * rows // size, _AT_ONCE), 1), row_groups=[group])
+
+
+def _size(group: pq.RowGroupMetaData, first: dict[str, pa.Array], where: str) -> int:
+    """Bytes of a row group in memory at most, the texts its rows share written out. Raises DeliveryUnreadable for a bomb."""
+    chunks = [group.column(position) for position in range(group.num_columns)]
+    packed, size = (
+        sum(chunk.total_compressed_size for chunk in chunks),
+        sum(chunk.total_uncompressed_size for chunk in chunks),
+    )
+    if size > _SMALL and size > _RATIO * packed:
+        raise DeliveryUnreadable(f"a row group unpacks to {size} bytes", where=where, hint="deliver it as CSV")
+    longest = {name: max(map(_longest, _dictionaries(column)), default=0) for name, column in first.items()}
+    for chunk in chunks:
+        of = chunk.path_in_schema if chunk.path_in_schema in longest else chunk.path_in_schema.partition(".")[0]
+        size += chunk.num_values * (8 + longest.get(of, max(longest.values())) * chunk.has_dictionary_page)
+    return size
+
+
+def _dictionaries(column: pa.Array) -> Iterator[pa.Array]:
+    """The texts that the rows of a column share, wherever in its values they are."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        yield column.dictionary
+    elif pa.types.is_struct(kind):
+        for position in range(kind.num_fields):
+            yield from _dictionaries(column.field(position))
+    elif pa.types.is_nested(kind):  # lists and maps
+        yield from _dictionaries(column.values)
+
+
+def _longest(texts: pa.Array) -> int:
+    return pc.max(pc.binary_length(texts)).as_py() or 0
+
+
 def text(column: pa.Array) -> pa.Array:
     """An Arrow column of any type as text."""
     kind = column.type
+    if isinstance(kind, pa.UuidType):
+        return pa.array([value and str(value) for value in column.to_pylist()], pa.string())
+    if isinstance(kind, pa.BaseExtensionType):
+        return text(column.storage)
     if pa.types.is_dictionary(kind):
         return text(column.dictionary_decode())
     if pa.types.is_timestamp(kind) or pa.types.is_time(kind):
         return _without_empty_fraction(column.cast(pa.string()))
     if pa.types.is_decimal(kind):
         return pa.array([None if value is None else f"{value:f}" for value in column.to_pylist()], pa.string())
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+    if any(of(kind) for of in _BINARY):
         return pa.array([None if value is None else value.hex() for value in column.to_pylist()], pa.string())
     if pa.types.is_nested(kind):
         return pa.array([None if value is None else _json(value) for value in column.to_pylist()], pa.string())
@@ -110,6 +166,9 @@ def text(column: pa.Array) -> pa.Array:
         return pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
 
 
+_BINARY = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+
+
 def _without_empty_fraction(instants: pa.Array) -> pa.Array:
     """Fractions of a second without the zeros that only show the column's unit."""
     shorter = pc.replace_substring_regex(instants, r"(\.\d*?)0+(Z|[+-]\d{4})?$", r"\1\2")
@@ -117,4 +176,8 @@ def _without_empty_fraction(instants: pa.Array) -> pa.Array:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
