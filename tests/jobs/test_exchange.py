@@ -1,5 +1,6 @@
 """Two lakes exchange packages: what is lost, repeated, reordered, altered or forked is named, and nothing of it is loaded."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -14,9 +15,12 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from expectations.catalog import load_usable
 from jobs.cli import call
 from jobs.department import DatasetsFailed
-from lakehouse.exchange import keys
+from lakehouse.errors import DeliveryUnreadable
+from lakehouse.exchange import keys, package
+from lakehouse.exchange.keys import Register
 from lakehouse.exchange.signed import Manifest, Receipt, opened, sign
 from lakehouse.settings import Settings
 from tests.jobs.small_city import DAY, TOWN, City, own_settings
@@ -338,6 +342,24 @@ def test_a_truncated_zip_is_refused(nantong: Party, jiangsu: Party) -> None:
     assert (word, sequence) == ("refused", None)
     assert "the package is damaged" in str(reason)
     assert not jiangsu.table("bronze", "theirs").exists()
+
+
+def test_whatever_byte_is_changed_or_cut_off_a_package_is_refused_or_as_it_was(nantong: Party, jiangsu: Party) -> None:
+    whole = nantong.sent(1).read_bytes()
+    path, into = jiangsu.home.parent / "changed.zip", jiangsu.home.parent / "extracted"
+    contract = load_usable(jiangsu.catalog).contract("town.theirs")
+    by = Register(name="jiangsu", parties={"nantong": (signing(nantong),)}).keys("nantong")
+    hashes = []
+    for place in range(0, len(whole), 7):
+        for data in (whole[:place], whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :]):
+            path.write_bytes(data)
+            with contextlib.suppress(DeliveryUnreadable), package.reading(path) as found:
+                manifest = found.manifest(by).record
+                files = found.extract(manifest, contract, contract.source, into)
+                hashes += [(file.sha256, sha256(file.path.read_bytes())) for file in files]
+            shutil.rmtree(into, ignore_errors=True)
+    assert len(set(hashes)) == 1  # a zip says some things nobody needs
+    assert hashes[0][0] == hashes[0][1]
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
