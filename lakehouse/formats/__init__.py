@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lakehouse.contract import Contract
 from lakehouse.errors import ContractError, DeliveryUnreadable
-from lakehouse.formats import archive, csv, geojson, json, jsonl, pages, parquet, vector, xlsx, xml
+from lakehouse.formats import archive, csv, geojson, html, json, jsonl, pages, parquet, vector, xlsx, xml
 from lakehouse.formats.kind import refuse_foreign
 from lakehouse.formats.reading import Reading, Unparsable, Unparsables
 from lakehouse.source import Dialect, Format, HttpSource, TableSource
@@ -19,6 +19,7 @@ _BY_SUFFIX: dict[str, Format] = {
     ".json": "json",
     ".geojson": "geojson",
     ".xml": "xml",
+    **dict.fromkeys((".html", ".htm"), "html"),
     **dict.fromkeys((".parquet", ".pq", ".geoparquet"), "parquet"),
     ".shp": "shapefile",
     ".gpkg": "geopackage",
@@ -70,6 +71,8 @@ def _read_file(path: Path, contract: Contract, source: Dialect, quoted: bool) ->
             return geojson.read(path, contract, source)
         case "shapefile" | "geopackage" | "kml" | "dbf":
             return vector.read(path, contract, source, kind)
+        case "html":
+            return html.read(path, contract, source)
         case "xml":
             return xml.read(path, contract, source)
         case "xlsx" | "ods":

@@ -33,7 +33,11 @@ def read(path: Path, contract: Contract, source: Dialect) -> Reading:
     refuse_foreign(path, where, _ZIP, _OLE2)
     if kind(path) == _ZIP:
         inspect(path, where)
-    lines = apart.run("sheet.py", path, source.sheet, where=where)
+    return rows(apart.run("sheet.py", path, source.sheet, where=where), path, contract, source, where)
+
+
+def rows(lines: IO[bytes], path: Path, contract: Contract, source: Dialect, where: str) -> Reading:
+    """A sheet as the program `sheet.py` writes it, as a reading. Raises DeliveryUnreadable when it is empty."""
     filled = _filled(lines, path, source.skip)
     first = next(filled, None)
     if first is None:
