@@ -212,7 +212,8 @@ def _is_usable(days: Mapping[date, Sequence[Delivery]], broken: set[date]) -> bo
 def carried(rows: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
     """Which delivery (id) lies under which name after these rows of ops.deliveries, oldest first.
 
-    Only what lies under a name counts: several names may hold one delivery, and what has been replaced has none.
+    Only what lies under a name counts: several names may hold one delivery, and what has been replaced has none. A file
+    that was taken away leaves its delivery without that name only where it lies under another: it was renamed.
     """
     found = set()
     for row in rows:
@@ -221,7 +222,23 @@ def carried(rows: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
             continue  # a source's word on the day, about nothing that lies there
         if row["event"] in ("loaded", "refused", "duplicate_of", "restored"):
             found.add(pair)
-        elif row["event"] == "superseded":
+        elif row["event"] == "superseded" or (row["event"] == "withdrawn" and _is_renamed(found, pair)):
+            found.discard(pair)
+    return found
+
+
+def _is_renamed(lying: Iterable[tuple[str, str]], pair: tuple[str, str]) -> bool:
+    return any(delivery == pair[0] and name != pair[1] for delivery, name in lying)
+
+
+def withdrawn(rows: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    """Which delivery (id) was taken away under which name, and not sent again, after these rows of ops.deliveries."""
+    found = set()
+    for row in rows:
+        pair = row["delivery_id"], row["name"]
+        if row["event"] == "withdrawn":
+            found.add(pair)
+        elif row["event"] in ("loaded", "duplicate_of", "restored", "superseded"):
             found.discard(pair)
     return found
 
@@ -255,7 +272,7 @@ def newest(rows: Iterable[Mapping[str, Any]]) -> Told:
 
 
 _STAGES = ("missing", "refused", "unchanged", "loaded", "cleaned", "superseded")
-_OF_NAMES = ("duplicate_of", "restored", "superseded")
+_OF_NAMES = ("duplicate_of", "restored", "superseded", "withdrawn")
 """Events that say under which names a delivery lies, not what became of its rows."""
 
 

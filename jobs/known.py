@@ -1,12 +1,12 @@
 """What the books know of earlier deliveries, and which contents count after what has come now."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from expectations.arrivals import carried
+from expectations.arrivals import carried, withdrawn
 from lakehouse.contract import Contract
 from lakehouse.deliveries import sent_in
 from lakehouse.ops import Ops
@@ -20,14 +20,16 @@ class Known:
     """Earlier words of the books.
 
     `loaded`: ids of all deliveries in bronze. `refused`: ids and why. `contents`: what was delivered on which day.
-    `carried`: of the day, which delivery (id) lies under which name. `said`: the day's last event and reason of a dataset
-    from which nothing came. `last`: the last earlier day of which something was loaded, and what of it counts (ids).
+    `carried`: of the day, which delivery (id) lies under which name; `gone`: what of it was taken away. `said`: the day's
+    last event and reason of a dataset from which nothing came. `last`: the last earlier day of which something was loaded,
+    and what of it counts (ids).
     """
 
     loaded: set[str] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
     contents: dict[Place, set[tuple[date, str]]] = field(default_factory=lambda: defaultdict(set))
     carried: dict[Place, set[tuple[str, str]]] = field(default_factory=dict)
+    gone: dict[Place, set[tuple[str, str]]] = field(default_factory=dict)
     said: dict[Place, tuple[str, str]] = field(default_factory=dict)
     last: dict[Place, tuple[date, frozenset[str]]] = field(default_factory=dict)
 
@@ -49,7 +51,9 @@ class Known:
             of_day[place, row["day"]].append(row)
             if row["day"] == day and not name:
                 known.said[place] = row["event"], row["reason"]
-        known.carried.update({place: carried(rows) for (place, on), rows in of_day.items() if on == day})
+        today = {place: rows for (place, on), rows in of_day.items() if on == day}
+        known.carried.update({place: carried(rows) for place, rows in today.items()})
+        known.gone.update({place: withdrawn(rows) for place, rows in today.items()})
         for place, days in loaded_on.items():
             if earlier := max((on for on in days if on < day), default=None):
                 counting = {delivery for delivery, _ in carried(of_day[place, earlier])}
@@ -73,7 +77,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Word:
-    """One more word of the books on a delivery: `duplicate_of`, `restored` or `superseded`, under a name."""
+    """One more word of the books on a delivery: `duplicate_of`, `restored`, `superseded` or `withdrawn`, under a name."""
 
     event: str
     delivery: str
@@ -106,3 +110,16 @@ def replaced(
     for delivery, name in sorted(lying):
         if name not in sent and sent_in(name) in whole:
             yield Word("superseded", delivery, name, f"'{sent_in(name)}' was sent again without it")
+
+
+def taken_away(known: Known, contract: Contract, present: Set[str], told: Sequence[Word]) -> list[Word]:
+    """What to say, besides what is `told` already, when of all that was there for the day only the objects `present` are
+    there now."""
+    gone = known.gone.get((contract.department, contract.dataset), set())
+    found = []
+    for delivery, name in sorted(known.carried_of(contract) - {(word.delivery, word.name) for word in told}):
+        if sent_in(name) not in present and (delivery, name) not in gone:
+            found.append(Word("withdrawn", delivery, name, "no longer there; its rows stay until it is sent again"))
+        elif sent_in(name) in present and (delivery, name) in gone:
+            found.append(Word("restored", delivery, name, "taken away, and sent again"))
+    return found

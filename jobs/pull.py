@@ -3,7 +3,7 @@
 import csv
 import shutil
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache, partial
@@ -12,7 +12,7 @@ from typing import Literal
 
 from expectations.catalog import Catalog
 from jobs.department import DatasetsFailed, Outcome, each_dataset
-from jobs.known import Known, replaced
+from jobs.known import Known, replaced, taken_away
 from jobs.load import load
 from lakehouse.contract import Contract
 from lakehouse.deliveries import Delivery, Opener, in_order, land, landed, landing, sent_in
@@ -27,7 +27,9 @@ from lakehouse.errors import (
 from lakehouse.formats.archive import is_archive
 from lakehouse.layout import require_room
 from lakehouse.runs import Run
+from lakehouse.source import FileSource
 from lakehouse.sources import Asked, Received, fetch
+from lakehouse.sources.drop import Changed
 from lakehouse.sources.members import members
 
 _GROWTH = 1.5
@@ -57,12 +59,13 @@ def _refuse(fault: LakeError, contract: Contract) -> Outcome:
 
 def _bring(run: Run, contract: Contract, known: Known) -> Outcome:
     before = {delivery.id: delivery for delivery in landed(run.settings, contract, run.day)}
-    sent, fault = _pull(run, contract, before, known)
-    sent += _opened(run, contract, before, {sent_in(name) for name, _ in sent}, known)
+    came, stayed, fault = _pull(run, contract, before, known)
+    came += _opened(run, contract, before, {sent_in(name) for name, _ in came}, known)
+    apart = {sent_in(name) for name, _ in came} - {name for name, _ in came}
+    sent = came + [(name, delivery) for name, delivery in stayed if name not in apart]
     there = before | {delivery.id: delivery for _, delivery in sent}
     now = {delivery.id for _, delivery in sent}
     loaded = _loaded(run, contract, there.values(), known)
-    apart = {sent_in(name) for name, _ in sent} - {name for name, _ in sent}
     new = [
         delivery
         for delivery in in_order(there.values())
@@ -76,6 +79,8 @@ def _bring(run: Run, contract: Contract, known: Known) -> Outcome:
     lying = known.carried_of(contract) | {(d.id, d.name) for d in new if words[d.id]}
     names = {delivery.id: delivery.name for delivery in there.values()}
     told = list(replaced(lying, _by_name(sent, [d for d in new if d.id in readable]), readable, names))
+    if _shows_all(contract, fault):
+        told += taken_away(known, contract, {sent_in(name) for name, _ in sent}, told)
     for word in told:
         _note(run, contract, word.event, delivery_id=word.delivery, name=word.name, reason=word.reason)
     if isinstance(fault, SourceUnavailable | SourceRefused):
@@ -101,30 +106,48 @@ def _loaded(run: Run, contract: Contract, deliveries: Collection[Delivery], know
 
 def _pull(
     run: Run, contract: Contract, before: Mapping[str, Delivery], known: Known
-) -> tuple[list[tuple[str, Delivery]], CitylakeError | None]:
+) -> tuple[list[tuple[str, Delivery]], list[tuple[str, Delivery]], CitylakeError | None]:
     """Fetch into a folder of this run's own and land what came: names as sent, with their deliveries.
 
-    A fault is noted in the books and given back.
+    After them what is there as it was before. A fault is noted in the books and given back.
     """
     into = run.staging / contract.table
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True, mode=0o700)
     asked = _asked(run, contract, into, before, known)
-    sent: list[tuple[str, Delivery]] = []
+    came: list[tuple[str, Delivery]] = []
+    stayed: list[tuple[str, Delivery]] = []
     try:
         for received in fetch(asked):
-            if not received.unchanged:
+            if received.unchanged:
+                stayed += _as_before(received, before, known.carried_of(contract))
+            else:
                 at = _received_at(run, contract, sent_in(received.name))
-                sent.append((received.name, land(run.settings, contract, run.day, received, at)))
+                came.append((received.name, land(run.settings, contract, run.day, received, at)))
     except (NotDelivered, SourceUnavailable, SourceRefused, DeliveryUnreadable) as error:
         event = "refused" if isinstance(error, DeliveryUnreadable) else "missing"
         word, place = (event, str(error)), (contract.department, contract.dataset)
-        if known.said.get(place) != word and not (isinstance(error, NotDelivered) and (before or sent)):
+        if known.said.get(place) != word and not (isinstance(error, NotDelivered) and (before or came)):
             _note(run, contract, event, reason=str(error))
-        return sent, error
+        return came, stayed, error
     finally:
         shutil.rmtree(into, ignore_errors=True)
-    return sent, None
+    return came, stayed, None
+
+
+def _as_before(
+    received: Received, before: Mapping[str, Delivery], lying: Iterable[tuple[str, str]]
+) -> Iterator[tuple[str, Delivery]]:
+    """What lies under the object's name, or in the archive, and is what its source still calls it."""
+    for name, delivery in ((name, before[identity]) for identity, name in lying if identity in before):
+        if sent_in(name) == received.name and received.etags.items() <= delivery.etags.items():
+            yield name, delivery
+
+
+def _shows_all(contract: Contract, fault: CitylakeError | None) -> bool:
+    """Whether the source has shown all that is there: a folder looked through, and nothing wrong with any file of it."""
+    nothing = isinstance(fault, NotDelivered) and not isinstance(fault, Changed)
+    return isinstance(contract.source, FileSource) and (fault is None or nothing)
 
 
 def _opened(
@@ -152,7 +175,10 @@ def _opened(
 
 def _asked(run: Run, contract: Contract, into: Path, before: Mapping[str, Delivery], known: Known) -> Asked:
     lying = {delivery for delivery, _ in known.carried_of(contract)}
-    etags = {url: tag for delivery in before.values() if delivery.id in lying for url, tag in delivery.etags.items()}
+    tags: dict[str, set[str]] = defaultdict(set)
+    for url, tag in (each for delivery in before.values() if delivery.id in lying for each in delivery.etags.items()):
+        tags[url].add(tag)
+    etags = {url: min(tag) for url, tag in tags.items() if len(tag) == 1}  # of two, nobody knows which is the last
     day, counting = known.last.get((contract.department, contract.dataset), (run.day, frozenset()))
     last = [delivery for delivery in landed(run.settings, contract, day) if delivery.id in counting]
     marks = {column: value for delivery in last for column, value in delivery.marks.items()}

@@ -136,7 +136,8 @@ def ledger(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
         pair = row["delivery_id"], row["name"]
-        if row["event"] == "superseded" and row["delivery_id"] in counting:
+        replaced = row["event"] in ("superseded", "withdrawn") and pair not in lying
+        if replaced and row["delivery_id"] in counting:
             continue  # it lies under another name
         again = row["name"] if row["event"] == "duplicate_of" else ""
         if again and pair not in lying:

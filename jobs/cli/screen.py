@@ -21,7 +21,7 @@ _PIPED_WIDTH = 400
 
 _COLOURS = {
     "passed": "green", "failed": "bold red", "unknown": "yellow", "refused": "red", "missing": "red",
-    "unchanged": "dim", "quarantined": "yellow", "breaking": "bold red", "error": "red", "fail": "red",
+    "unchanged": "dim", "withdrawn": "yellow", "quarantined": "yellow", "breaking": "bold red", "error": "red", "fail": "red",
 }  # fmt: skip
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]

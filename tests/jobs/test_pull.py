@@ -273,3 +273,61 @@ def test_nothing_is_left_behind_in_staging(town: City) -> None:
     town.deliver("things", "id,n\na,1\nb,x\n")
     town.night()
     assert [path for path in (town.home / "staging").rglob("*") if path.is_file()] == []
+
+
+def test_a_file_taken_away_is_withdrawn_and_its_rows_stay(town: City) -> None:
+    town.deliver("things", "id,n\na,1\n", name="1.csv")
+    town.deliver("things", "id,n\nb,1\n", name="2.csv")
+    bring(town)
+    town.step("clean", DAY, TOWN)
+    folder = town.inbox / "things" / DAY.isoformat()
+    first = folder / "1.csv"
+    first.unlink()
+    for _ in range(2):
+        bring(town)
+    assert told(town)[-1] == ("withdrawn", "1.csv") and len([e for e in events(town) if e == "withdrawn"]) == 1
+    town.step("clean", DAY, TOWN)
+    assert sorted(town.silver("things", "id")) == ["a", "b"]
+    town.deliver("things", "id,n\na,1\n", name="1.csv")
+    for _ in range(2):
+        bring(town)
+    assert told(town)[-1] == ("restored", "1.csv") and len([e for e in events(town) if e == "restored"]) == 1
+    first.unlink()
+    (folder / "2.csv").unlink()
+    bring(town)
+    assert sorted(told(town)[-2:]) == [("withdrawn", "1.csv"), ("withdrawn", "2.csv")]
+
+
+def test_a_file_that_was_renamed_can_be_replaced_under_its_new_name(town: City) -> None:
+    town.deliver("things", "id,n\na,1\n", name="1.csv")
+    bring(town)
+    first = town.inbox / "things" / DAY.isoformat() / "1.csv"
+    first.rename(first.with_name("2.csv"))
+    bring(town)
+    assert told(town)[-2:] == [("duplicate_of", "2.csv"), ("withdrawn", "1.csv")]
+    town.deliver("things", "id,n\nb,1\n", name="2.csv")
+    town.night()
+    assert list(town.silver("things", "id")) == ["b"]
+
+
+def test_nothing_is_taken_away_while_a_file_cannot_be_seen_whole(town: City) -> None:
+    town.deliver("things", "id,n\na,1\n", name="1.csv")
+    bring(town)
+    first = town.inbox / "things" / DAY.isoformat() / "1.csv"
+    first.unlink()
+    first.with_name("2.csv").symlink_to("/etc/hostname")
+    with pytest.raises(DatasetsFailed, match="link out of the inbox"):
+        bring(town)
+    assert "withdrawn" not in events(town)
+
+
+def test_one_of_two_files_of_a_name_is_sent_again(city: City) -> None:
+    city.declare("things", COLUMNS, source={"uri": "{inbox}/things/{day}/*/*.csv"})
+    for folder in ("north", "south"):
+        (city.inbox / "things" / DAY.isoformat() / folder).mkdir(parents=True)
+        city.deliver("things", f"id,n\n{folder},1\n", name=f"{folder}/part.csv")
+    city.night()
+    city.deliver("things", "id,n\nsouth again,1\n", name="south/part.csv")
+    for _ in range(2):
+        city.night()
+        assert sorted(city.silver("things", "id")) == ["north", "south again"]
