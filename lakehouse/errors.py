@@ -1,5 +1,7 @@
 """One tree of errors. Each says what is wrong, where, and what to do next."""
 
+from unicodedata import category
+
 
 class CitylakeError(Exception):
     """Root of everything Citylake raises on purpose.
@@ -20,6 +22,11 @@ class CitylakeError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.what, self.where, self.hint)
+
+
+def in_one_line(text: str) -> str:
+    """The text with line breaks and other characters that steer rather than show written as Python writes them."""
+    return "".join(repr(char)[1:-1] if category(char) in ("Cc", "Cs", "Zl", "Zp") else char for char in text)
 
 
 def _rebuild(kind: type[CitylakeError], what: str, where: str, hint: str) -> CitylakeError:
@@ -45,7 +52,11 @@ class SourceRefused(CitylakeError):
 
 
 class DeliveryUnreadable(CitylakeError):
-    """The bytes arrived but are not what the contract says: format, encoding, header, limits."""
+    """The bytes arrived but are not what the contract says: format, encoding, header, limits. What is said of them is one
+    line, whatever they hold."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(in_one_line(what), where=where, hint=hint)
 
 
 class LakeError(CitylakeError):

@@ -265,9 +265,8 @@ def _decoded(raw: bytes) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name in one line, of a length people read."""
-    plain = "".join("?" if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char for char in name)
-    return plain if len(plain) <= _LONGEST_SHOWN else f"{plain[:_LONGEST_SHOWN]}..."
+    """A name of a length people read."""
+    return name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..."
 
 
 def _safe(name: str, where: str) -> str:

@@ -14,6 +14,9 @@ _WIDER = {"gbk": "gb18030", "gb2312": "gb18030", "utf-8-sig": "utf-8"}
 _KEEP = "citylake-keep"
 _KEPT = re.compile("[\udc00-\udcff]")
 _ASCII = bytes(range(0x80))
+_MARKS = {"utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
+_MARK = 4
+"""Bytes of the longest mark."""
 _TELLING = 6
 """Bytes above ASCII that must agree before they speak for an encoding: two characters in UTF-8, three in GB18030."""
 
@@ -61,11 +64,19 @@ def _raw(stream: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 def _decoded(stream: BinaryIO, encoding: str, size: int) -> Iterator[bytes]:
-    decoder = codecs.getincrementaldecoder(encoding)(_KEEP)
-    while chunk := stream.read(size):
+    decoder = None
+    while chunk := stream.read(max(size, _MARK)):
+        decoder = decoder or codecs.getincrementaldecoder(_with_order(encoding, chunk))(_KEEP)
         yield decoder.decode(chunk).encode("utf-8", "surrogatepass")
-    if rest := decoder.decode(b"", final=True):
+    if decoder and (rest := decoder.decode(b"", final=True)):
         yield rest.encode("utf-8", "surrogatepass")
+
+
+def _with_order(encoding: str, head: bytes) -> str:
+    """UTF-16 or UTF-32 in one of its two orders where no mark says it, that of Windows in doubt."""
+    if encoding not in _MARKS or head.startswith(_MARKS[encoding]):
+        return encoding
+    return f"{encoding}-be" if likely(head) == f"{encoding}-be" else f"{encoding}-le"
 
 
 def is_utf8(data: bytes) -> bool:
@@ -92,7 +103,7 @@ def readable(data: bytes) -> str:
 def contradicts(likely: str, declared: str) -> bool:
     """Whether a file that is likely in one encoding can't be meant in the declared one."""
     if likely.startswith("utf-16"):
-        return not declared.startswith("utf-16") or (declared == "utf-16" and likely == "utf-16-be")
+        return not declared.startswith("utf-16")
     return likely == "utf-8" and declared != "utf-8"
 
 

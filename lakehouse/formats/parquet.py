@@ -106,7 +106,9 @@ def _pieces(file: pq.ParquetFile, path: Path, where: str) -> Iterator[pa.RecordB
     shared = pq.ParquetFile(path, metadata=about, read_dictionary=texts, buffer_size=1 << 16)
     for group in range(about.num_row_groups):
         if rows := about.row_group(group).num_rows:
-            first = next(shared.iter_batches(1, row_groups=[group]))
+            first = next(shared.iter_batches(1, row_groups=[group]), None)
+            if first is None:
+                raise pa.ArrowInvalid(f"a part of it has none of the {rows} rows announced")
             size = _size(about.row_group(group), dict(zip(first.schema.names, first.columns, strict=True)), where)
             yield from file.iter_batches(max(min(_BYTES_AT_ONCE * rows // size, _AT_ONCE), 1), row_groups=[group])
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.contract import Contract, Limits
-from lakehouse.errors import DeliveryUnreadable
+from lakehouse.errors import DeliveryUnreadable, in_one_line
 from lakehouse.formats import encoding
 
 SOURCE_ROW = "_source_row"
@@ -98,7 +98,7 @@ class Reading:
 
     def reject(self, source_row: int, reason: str, raw: str) -> None:
         """Keeps a record that can't be parsed. It must be counted as well."""
-        self.unparsable.append(Unparsable(source_row, reason, raw))
+        self.unparsable.append(Unparsable(source_row, in_one_line(reason), raw))
 
     def given(
         self, columns: Sequence[pa.Array], row: int, faults: Mapping[int, str], stored: pa.RecordBatch

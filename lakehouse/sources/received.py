@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from io import RawIOBase
 from pathlib import Path
 
 from lakehouse.contract import Contract
-from lakehouse.errors import LakeError
+from lakehouse.errors import LakeError, in_one_line
 from lakehouse.formats.reading import over_limit
 from lakehouse.settings import Settings
 
@@ -67,8 +66,7 @@ class Received:
 
 def shown(name: str) -> str:
     """A file name as a line of text: bytes that aren't UTF-8 are written \\xNN, line breaks and the like \\n, \\x1b."""
-    text = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
-    return "".join(repr(char)[1:-1] if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in text)
+    return in_one_line(name.encode(errors="surrogateescape").decode(errors="backslashreplace"))
 
 
 def place(name: str, folder: Path) -> Path:

@@ -329,3 +329,11 @@ def test_zero_bytes_cost_nothing(reads: Reads):
     data = "a,b\n南通\0,2\n\0\0,\0\n".encode()
     assert reads(data).rows == [("南通\0", "2"), ("\0\0", "\0")]
     assert len(reads(data + bytes(64)).unparsable) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark(reads: Reads, monkeypatch: pytest.MonkeyPatch, encoding: str):
+    data = "编号,说明\n1,第一个位于山上的古老寺院遗址\n".encode(encoding)
+    for size in (1000, 1):
+        monkeypatch.setattr(reader, "_BLOCK", size)
+        assert reads(data, columns=("编号", "说明"), encoding="utf-16").rows == [("1", "第一个位于山上的古老寺院遗址")]
