@@ -122,8 +122,9 @@ def reading(path: Path) -> Iterator[Package]:
             with _plain(path, where) as file, ZipFile(file) as package:
                 yield _zip(package, where)
     except _DAMAGED as error:
-        words = f": {error}" if isinstance(error, BadZipFile) else ""
-        raise DeliveryUnreadable(f"the package is damaged{words}", where=where, hint=_ASK) from error
+        raise DeliveryUnreadable(
+            "the package is damaged", where=where, hint=_ASK
+        ) from error  # its words may hold values
 
 
 def _plain(path: Path, where: str) -> IO[bytes]:
@@ -136,7 +137,7 @@ def _plain(path: Path, where: str) -> IO[bytes]:
 
 
 def _zip(package: ZipFile, where: str) -> Package:
-    entries = [entry for entry in package.infolist() if not entry.is_dir()]
+    entries = [entry for entry in package.infolist() if not entry.filename.endswith("/")]
     sizes = {entry.filename: entry.file_size for entry in entries}
     if len(sizes) < len(entries) or any(e.compress_type != ZIP_STORED or e.flag_bits & 1 for e in entries):
         raise DeliveryUnreadable("the zip is compressed, encrypted or names a file twice", where=where, hint=_ASK)
