@@ -1,8 +1,10 @@
 """One department's datasets side by side, each with its own run record, so that one's failure never stops another."""
 
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 
@@ -54,7 +56,7 @@ def each_dataset(run: Run, catalog: Catalog, department: str, work: Callable[[Co
     unusable = [each for each in catalog.unusable if each.department == department]
     failures = [(each.name, _failed(run, each, each.fault())) for each in unusable]
     try:
-        with ThreadPoolExecutor(max_workers=run.settings.threads) as pool:
+        with ThreadPoolExecutor(max_workers=run.settings.threads) as pool, _stopping_with_us():
             said_by = [copy_context() for _ in contracts]  # what a thread says carries the ids of the run
             done = pool.map(lambda of, contract: of.run(_recorded, run, contract, work), said_by, contracts)
             for contract, error in zip(contracts, done, strict=True):
@@ -64,6 +66,17 @@ def each_dataset(run: Run, catalog: Catalog, department: str, work: Callable[[Co
         run.close()
     if failures:
         raise DatasetsFailed(failures)
+
+
+@contextmanager
+def _stopping_with_us() -> Iterator[None]:
+    """Ctrl-C ends what sources are asked: the threads that wait for them would be waited for."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if used := sys.modules.get("lakehouse.sources.patience"):
+            used.stop_all()
+        raise
 
 
 def last_success(run: Run) -> str | None:

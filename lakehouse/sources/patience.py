@@ -9,12 +9,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from threading import Timer
+from threading import Event, Timer
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random,
+)
 
 from lakehouse.contract import Limits
 from lakehouse.errors import SourceRefused, SourceUnavailable
@@ -57,19 +66,33 @@ class Patience:
     def __init__(self, limits: Limits, where: str) -> None:
         self.limits, self.where = limits, where
         self._deadline = time.monotonic() + limits.seconds
-        self._retrying = Retrying(stop=self._stops, wait=_wait, retry=retry_if_exception(self._may_pass), reraise=True)
+        self._stopped = Event()
+        self._retrying = Retrying(
+            stop=self._stops,
+            wait=_wait,
+            retry=retry_if_exception(self._may_pass),
+            sleep=sleep_using_event(self._stopped),
+            reraise=True,
+        )
+        _ASKING.add(self)
 
     @property
     def left_s(self) -> float:
         """Seconds that are left, none below 0."""
-        return max(0.0, self._deadline - time.monotonic())
+        return 0.0 if self._stopped.is_set() else max(0.0, self._deadline - time.monotonic())
+
+    def stop(self) -> None:
+        """Ends what goes on as if time were up."""
+        self._stopped.set()
 
     def patiently(self, ask: Callable[[], T]) -> T:
         """What `ask` gives, asked again while it raises SourceUnavailable: some times, as long as there is time."""
         return self._retrying(ask)
 
     def check_time(self) -> None:
-        """Raises SourceUnavailable when the fetch takes longer than the limit."""
+        """Raises SourceUnavailable when the fetch takes longer than the limit, or is stopped."""
+        if self._stopped.is_set():
+            raise SourceUnavailable("stopped while it was asked", where=self.where, hint="run the same command again")
         if not self.left_s:
             raise SourceUnavailable(
                 f"it takes longer than {self.limits.seconds} s",
@@ -89,6 +112,15 @@ class Patience:
 
     def _stops(self, state: RetryCallState) -> bool:
         return stop_after_attempt(ATTEMPTS)(state) or state.upcoming_sleep >= self.left_s
+
+
+_ASKING: WeakSet[Patience] = WeakSet()
+
+
+def stop_all() -> None:
+    """Ends whatever is being asked in this process: Ctrl-C doesn't wait for a source that hangs."""
+    for patience in list(_ASKING):
+        patience.stop()
 
 
 class Client(Patience):
@@ -120,6 +152,10 @@ class Client(Patience):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._timer.cancel()
         self._client.close()
+
+    def stop(self) -> None:
+        super().stop()
+        self._cut()
 
     @contextmanager
     def answer(

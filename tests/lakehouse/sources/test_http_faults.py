@@ -5,9 +5,11 @@ import json
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import repeat
 from pathlib import Path
+from threading import Event
 
 import pytest
 from tenacity import wait_none
@@ -196,3 +198,23 @@ def test_behind_tls(fetched: Fetched, tmp_path: Path, monkeypatch: pytest.Monkey
         server.answer = lambda request: Reply(raw=dripping(server, repeat(b"y"), head=OK + b"X: "))
         with pytest.raises(SourceUnavailable, match="it takes longer than 1 s"):
             fetched(uri=f"{server.url}/rows", limits={"seconds": 1})
+
+
+@pytest.mark.parametrize("reply", ["hangs", "asks for a pause"])
+def test_what_is_asked_can_be_stopped(fetched: Fetched, server: Server, reply: str):
+    asked = Event()
+
+    def answer(request: Request) -> Reply:
+        asked.set()
+        if reply == "hangs":
+            server.over.wait()
+        return Reply(status=503, headers={"Retry-After": "100"})
+
+    server.answer = answer
+    with ThreadPoolExecutor() as pool:
+        fetching = pool.submit(fetched)
+        asked.wait()
+        patience.stop_all()
+        with pytest.raises(SourceUnavailable, match=r"stopped while it was asked|HTTP 503"):
+            fetching.result()
+    assert len(server.asked) == 1

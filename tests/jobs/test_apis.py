@@ -1,8 +1,10 @@
-"""An API that is asked for what is new: nights, nights again, and a night that dies between landing and bronze."""
+"""APIs night after night: asked for what is new, cut off between landing and bronze, stopped by Ctrl-C."""
 
 import json
+import signal
 from collections.abc import Iterator
 from datetime import date, timedelta
+from threading import main_thread
 
 import pytest
 
@@ -93,3 +95,16 @@ def test_what_was_landed_and_not_loaded_is_asked_for_again(
     assert content(town) == {("r1", 1), ("r2", 2), ("r0", 3)}
     night(town, DAYS[1])
     assert content(town) == {("r1", 1), ("r2", 2), ("r0", 3)}
+
+
+def test_ctrl_c_does_not_wait_for_a_source_that_hangs(town: City, served: Server) -> None:
+    def answer(request: Request) -> Reply:
+        signal.pthread_kill(main_thread().ident, signal.SIGINT)  # type: ignore[arg-type]
+        served.over.wait()
+        return Reply()
+
+    served.answer = answer
+    with pytest.raises(KeyboardInterrupt):
+        town.step("bring", DAY, TOWN)
+    (run,) = town.book("runs", "things")
+    assert (run["status"], "stopped while it was asked" in run["error"]) == ("failed", True)
