@@ -111,26 +111,24 @@ def likely(sample: bytes) -> str:
     """The encoding a file is probably in: utf-16 by its mark or zero bytes, else by what decodes; ascii if few tell."""
     if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    even, odd = sample[::2], sample[1::2]
-    if odd.count(0) * 3 > len(odd) and 0 not in even:
-        return "utf-16-le"
-    if even.count(0) * 3 > len(even) and 0 not in odd:
-        return "utf-16-be"
+    if wide := _wide(sample, 1 / 3):
+        return wide
     whole_lines = sample[: sample.rfind(b"\n") + 1] or sample
     if len(whole_lines.translate(None, _ASCII)) < _TELLING:
         return "ascii"
     if is_utf8(whole_lines):
         return "utf-8"
-    if wide := _wide(even, odd):
+    if wide := _wide(sample, 1 / 50):
         return wide
     return next((name for name in ("gb18030", "big5") if _reads_as_chinese(whole_lines, name)), "latin-1")
 
 
-def _wide(even: bytes, odd: bytes) -> str | None:
-    """UTF-16 by its ASCII, however little of it: delimiters and line ends have their zero byte on one side. So do a few
-    characters, like 一, on the other."""
+def _wide(sample: bytes, share: float) -> str | None:
+    """UTF-16 by its ASCII, at least that share of the text: delimiters and line ends have their zero byte on one side. So
+    do a few other characters, like 一, on the other."""
+    even, odd = sample[::2], sample[1::2]
     for zeros, others, name in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
-        if zeros.count(0) * 50 > len(zeros) and zeros.count(0) > 2 * others.count(0):
+        if zeros.count(0) > share * len(zeros) and zeros.count(0) > 2 * others.count(0):
             return name
     return None
 
