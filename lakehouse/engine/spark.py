@@ -205,8 +205,8 @@ def merge(
                 " WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
             )
             spark.catalog.dropTempView("changing")
-        spark.catalog.dropTempView("newest")
         changing.unpersist()
+        spark.catalog.dropTempView("newest")
 
 
 def _create(frame: DataFrame, table: Table, partition_by: Sequence[str]) -> None:

@@ -41,9 +41,9 @@ def _texts(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def declared(city: City) -> None:
-    """Declare and deliver all cases as datasets of one town."""
-    for name, case in CASES.items():
+def declared(city: City, cases: dict[str, dict[str, Any]] = CASES) -> None:
+    """Declare and deliver cases as datasets of one town."""
+    for name, case in cases.items():
         width = len(case["columns"])
         expected = {"expect": {"warn": _texts(case["expect"])}} if "expect" in case else {}
         columns = {column: rule for column, rule in case["columns"].items() if rule}  # what has none is only sent
