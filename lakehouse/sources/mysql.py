@@ -14,8 +14,8 @@ from pymysql.cursors import SSCursor
 
 from lakehouse.source import TableSource
 from lakehouse.sources import tables
+from lakehouse.sources.query import CONNECT_S, Condition, Query, Trouble, Value, batches
 from lakehouse.sources.received import Asked, Received
-from lakehouse.sources.tables import CONNECT_S, Condition, Query, Trouble, Value
 
 _OFFSET = "+08:00"
 """Of Asia/Shanghai since 1991; servers know an offset without their table of zones."""
@@ -69,7 +69,7 @@ def _read(query: Query) -> Iterator[pa.RecordBatch]:
         floats = [kinds[name] == FIELD_TYPE.FLOAT for name in columns]
         with _streaming(connection) as cursor:
             cursor.execute(query.select(selected, _quoted, _compared), list(map(_value, query.conditions)))
-            yield from tables.batches(columns, (list(map(_text, row, floats)) for row in cursor))
+            yield from batches(columns, (list(map(_text, row, floats)) for row in cursor))
 
 
 def _connection(query: Query) -> "pymysql.Connection[SSCursor]":

@@ -11,8 +11,8 @@ from adbc_driver_postgresql import dbapi
 from lakehouse.settings import ZONE
 from lakehouse.source import TableSource
 from lakehouse.sources import tables
+from lakehouse.sources.query import CONNECT_S, Condition, Query, Trouble, empty, quoted
 from lakehouse.sources.received import Asked, Received
-from lakehouse.sources.tables import CONNECT_S, Condition, Query, Trouble, empty, quoted
 
 _COLUMNS = """
 SELECT attname::text, CASE WHEN typbasetype = 0 THEN format_type(atttypid, NULL) ELSE format_type(typbasetype, NULL) END

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from lakehouse.source import TableSource
 from lakehouse.sources import tables
+from lakehouse.sources.query import Condition, Query, Trouble, batches, quoted
 from lakehouse.sources.received import Asked, Received
-from lakehouse.sources.tables import Condition, Query, Trouble, quoted
 
 _STEPS = 100_000
 """Steps of SQLite's machine after which it looks at the clock: some milliseconds."""
@@ -53,7 +53,7 @@ def _read(query: Query) -> Iterator[pa.RecordBatch]:
             columns = query.checked([name for name, *_ in described])
             values = [c.value if isinstance(c.value, int) else c.value.isoformat() for c in query.conditions]
             rows = connection.execute(query.select(map(quoted, columns), quoted, _compared), values)
-            yield from tables.batches(columns, (list(map(_text, row)) for row in rows))
+            yield from batches(columns, (list(map(_text, row)) for row in rows))
     except sqlite3.Error as error:
         raise query.failed(_trouble(error), getattr(error, "sqlite_errorname", "")) from None
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakehouse.errors import ContractError, DeliveryUnreadable, LakeError, SourceRefused, SourceUnavailable
-from lakehouse.sources import Received, ordered, tables
+from lakehouse.sources import Received, ordered, query, tables
 
 Fetched = Callable[..., list[Received]]
 
@@ -57,7 +57,7 @@ def test_the_bytes_depend_on_the_rows_alone(
     )
     (first,) = fetched()
     assert pq.read_metadata(first.path).num_row_groups == 15
-    monkeypatch.setattr(tables, "_BATCH_ROWS", 3)
+    monkeypatch.setattr(query, "_BATCH_ROWS", 3)
     run(
         "CREATE TABLE other AS SELECT id FROM firms ORDER BY id DESC",
         "DROP TABLE firms",
@@ -95,7 +95,7 @@ def test_limits(fetched: Fetched, run: Callable[..., None]):
 def test_a_driver_that_waits_for_ever_is_left_behind(fetched: Fetched, run, monkeypatch: pytest.MonkeyPatch):
     run("CREATE TABLE firms (id)")
     monkeypatch.setattr(tables, "_GRACE_S", -0.9)
-    monkeypatch.setattr("lakehouse.sources.sqlite._connection", lambda query: __import__("time").sleep(3))
+    monkeypatch.setattr("lakehouse.sources.sqlite._connection", lambda asked: __import__("time").sleep(3))
     with pytest.raises(SourceUnavailable, match="longer than 1 s"):
         fetched(limits={"seconds": 1})
 
@@ -225,8 +225,8 @@ class TestChanges:
 
 
 def test_names_that_differ_in_nothing_but_case(fetched: Fetched, run, monkeypatch: pytest.MonkeyPatch):
-    def read(query: tables.Query):
-        yield tables.empty(["id", "ID"])
+    def read(asked: query.Query):
+        yield query.empty(["id", "ID"])
         yield pa.RecordBatch.from_arrays([pa.array(["1"]), pa.array(["2"])], names=["id", "ID"])
 
     monkeypatch.setattr("lakehouse.sources.sqlite._read", read)
