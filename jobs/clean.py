@@ -3,31 +3,53 @@
 import hashlib
 import json
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+
+import structlog
 
 from expectations.arrivals import carried
 from expectations.catalog import Catalog
 from expectations.plan import Plan
 from expectations.verify import misfits
 from jobs import results
-from jobs.department import Outcome, each_dataset
+from jobs.department import DatasetsFailed, Outcome, each_dataset
 from jobs.judge import measured, prepare
 from jobs.load import bronze_schema
 from jobs.parts import Pass
+from jobs.rebuild import is_cut_off, rebuild
 from jobs.slices import cleaned
 from jobs.tally import Tally, Verdict
 from jobs.written import WRITING
 from lakehouse.contract import Contract
 from lakehouse.engine import embedded as engine
-from lakehouse.errors import ContractError
+from lakehouse.errors import ContractError, LakeError
 from lakehouse.runs import Run, code_version
+
+_log = structlog.get_logger()
 
 
 def clean(run: Run, catalog: Catalog, department: str) -> None:
-    """Type, check and route the day's slice of each dataset. Does nothing where nothing changed since the last success."""
+    """Type, check and route the day's slice of each dataset. Does nothing where nothing changed since the last success.
+
+    A dataset whose rebuild was cut off is rebuilt first: readers would miss its other days.
+    """
+    if not run.forced:
+        for contract in catalog.of(department):
+            _finish(run, contract)
     books = Books.of(run)
     each_dataset(run, catalog, department, lambda contract: _clean(run, catalog, contract, books))
+
+
+def _finish(run: Run, contract: Contract) -> None:
+    """Rebuild a dataset where that was cut off. What fails of it is in the books, and is tried again by the next run; till
+    then releases name what they did before."""
+    if is_cut_off(run, contract):
+        _log.warning("made again: a rebuild was cut off", dataset=contract.name)
+        with suppress(DatasetsFailed, LakeError):  # another process may be at it
+            for _ in rebuild(run.settings, contract, run.table("silver", contract.table).engine() or "embedded"):
+                pass
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -136,7 +137,8 @@ def _landing(run: Run, contract: Contract) -> int:
     held = bronze.holding(set(rows["delivery_id"].to_pylist()) & {delivery.id for delivery in there})
     gone = [delivery for delivery in there if delivery.id in held]
     for delivery in gone:
-        shutil.rmtree(delivery.path) if delivery.path.is_dir() else delivery.path.unlink()
+        with suppress(FileNotFoundError):  # by another who maintains the lake just now
+            shutil.rmtree(delivery.path) if delivery.path.is_dir() else delivery.path.unlink()
     if gone:
         _log.info("landed bytes removed", dataset=contract.name, deliveries=len(gone), bytes=sum(d.bytes for d in gone))
     return len(gone)
@@ -154,7 +156,7 @@ def _old_logs(run: Run) -> int:
     until = (run.now - _KEEP_LOGS).timestamp()
     old = [path for path in _files(run.settings.home / "logs") if path.stat().st_mtime < until]
     for path in old:
-        path.unlink()
+        path.unlink(missing_ok=True)
     return len(old)
 
 

@@ -8,14 +8,15 @@ import structlog
 
 from expectations.catalog import Catalog
 from jobs.department import Outcome
+from jobs.rebuild import REBUILT
 from lakehouse.errors import LakeError
 from lakehouse.layout import LAYERS
 from lakehouse.runs import Run
-from lakehouse.table import tables
+from lakehouse.table import Table, tables
 
 _log = structlog.get_logger()
 
-CHANGING = ("bring", "clean", "relate", "gx", "geo_index")
+CHANGING = ("bring", "clean", "relate", "gx", "geo_index", "restore")
 """The steps whose work a release publishes."""
 
 RELEASED = tuple(layer for layer in LAYERS if layer != "ops")
@@ -52,7 +53,7 @@ def _versions(run: Run) -> tuple[dict[str, int], set[str]]:
     damaged: set[str] = set()
     for table in tables(run.settings.home, RELEASED):
         try:
-            version = table.version()
+            version = _version(run, table)
         except LakeError as error:
             _log.error("table left as last released", table=table.name, error=str(error))
             damaged |= {table.path.name.partition("__")[0]} if "__" in table.path.name else set()
@@ -60,6 +61,14 @@ def _versions(run: Run) -> tuple[dict[str, int], set[str]]:
         if version is not None:
             found[table.name] = version
     return found, damaged
+
+
+def _version(run: Run, table: Table) -> int | None:
+    """The newest version; of silver that is being made again that of the last release."""
+    if not table.exists():
+        return None
+    delta = table.open()
+    return _last(run).get(table.name) if delta.transaction_version(REBUILT) else delta.version()
 
 
 def _last(run: Run) -> dict[str, int]:

@@ -6,7 +6,7 @@ delivery that is no longer whole in bronze is taken out of it, so the next run o
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pyarrow as pa
@@ -54,6 +54,7 @@ def restore(run: Run, name: str, version: int) -> Restored:
     if version == now:
         return Restored(now)
     days = _days_since(run, table, version, now)
+    _undo(run, table, days)
     commit = Commit(run.id, (("restored", str(version)),))
     if table.engine() == "spark":
         from lakehouse.engine import spark as engine  # a JVM only where the table is Spark's
@@ -61,33 +62,52 @@ def restore(run: Run, name: str, version: int) -> Restored:
         with engine.session(run.settings) as spark:
             engine.restore(spark, table, version, commit)
     else:
-        table.restore(version, commit)
+        table.restore(version, commit, _loads(run, table, version) if layer == "bronze" else None)
     return _again(run, table, days)
 
 
 def mend(run: Run, damage: Damage) -> Restored:
-    """Bring a damaged table back to what can be read."""
-    table, days = damage.table, damage.days()
+    """Bring a damaged table back to what can be read. The newest released day is to run again in any case: its release may
+    name files that are lost."""
+    table, days, wrote = damage.table, damage.days(), _wrote(run, damage.table)
+    if damage.lost and not days:  # rows of any day
+        days = set(wrote)
+    _undo(run, table, set(wrote) if damage.spoilt else days)
     damages.mend(damage, Commit(run.id, (("mended", "1"),)), run.settings.home / "damaged" / f"{table.name}-{run.id}")
     version = table.version()
-    wrote = _wrote(run, table)
-    if version is None or (damage.lost and not days):  # rows of any day
-        days = set(wrote)
-    return _again(run, table, days | {day for day, at in wrote.items() if version is None or at > version})
+    restored = _again(run, table, days | {day for day, at in wrote.items() if version is None or at > version})
+    released = max(run.ops.read("releases")["day"].to_pylist(), default=None)
+    if released is None or table.layer == "ops":
+        return restored
+    _note(run, table, [released], restored.version)
+    return replace(restored, days=tuple(sorted({*restored.days, released})))
+
+
+def _undo(run: Run, table: Table, days: Iterable[date]) -> None:
+    """Say beforehand what has to be made again: a process that ends between the two leaves too much to do, never too little."""
+    if _by_slice(table) or table.layer == "gold":
+        _note(run, table, days, None)
+        run.ops.flush(run.id)
 
 
 def _again(run: Run, table: Table, days: Iterable[date]) -> Restored:
     """Note what has to be made again."""
-    layer = table.layer
-    restored = _load_again(run, table) if layer == "bronze" else Restored(table.version(), tuple(sorted(days)))
-    by_slice = layer in ("silver", "quarantine")
-    department, _, dataset = table.path.name.partition("__") if by_slice else ("", "", "")
-    for day in restored.days if by_slice or layer == "gold" else (run.day,):
+    restored = _load_again(run, table) if table.layer == "bronze" else Restored(table.version(), tuple(sorted(days)))
+    _note(run, table, restored.days if _by_slice(table) or table.layer == "gold" else (run.day,), restored.version)
+    return restored
+
+
+def _note(run: Run, table: Table, days: Iterable[date], version: int | None) -> None:
+    department, _, dataset = table.path.name.partition("__") if _by_slice(table) else ("", "", "")
+    for day in days:
         run.ops.note(
             "runs", at=run.now, run_id=run.id, step=run.step, department=department, dataset=dataset, day=day,
-            status="succeeded", writes=json.dumps({table.name: restored.version}), code=code_version(),
+            status="succeeded", writes=json.dumps({table.name: version}), code=code_version(),
         )  # fmt: skip
-    return restored
+
+
+def _by_slice(table: Table) -> bool:
+    return table.layer in ("silver", "quarantine")
 
 
 def _days_since(run: Run, table: Table, version: int, now: int) -> set[date]:
@@ -102,6 +122,14 @@ def _wrote(run: Run, table: Table) -> Mapping[date, int]:
     """Day -> the version its rows were last written in, by the books."""
     known = newest(run.ops, table.layer, {table.path.name}).get(table.path.name, {})
     return {day: written.version for day, written in known.items()}
+
+
+def _loads(run: Run, bronze: Table, version: int) -> dict[str, int]:
+    """Which deliveries a version of bronze holds whole (1), and which it doesn't (0)."""
+    rows = run.ops.read("deliveries")
+    rows = _of(bronze, rows.filter((pc.field("event") == "loaded") & pc.field("loaded").is_valid())).to_pylist()
+    counts = _counts(bronze, version)
+    return {row["delivery_id"]: int(_told(bronze, row) == counts.get(row["delivery_id"], 0)) for row in rows}
 
 
 def _load_again(run: Run, bronze: Table) -> Restored:
@@ -129,11 +157,11 @@ def _told(bronze: Table, row: Mapping[str, int]) -> int:
     return row["loaded" if "__" in bronze.path.name else "unparsable"]
 
 
-def _counts(bronze: Table) -> dict[str, int]:
+def _counts(bronze: Table, version: int | None = None) -> dict[str, int]:
     """Rows in bronze by delivery."""
     if not bronze.exists():
         return {}
-    counted = bronze.read(columns=["_delivery_id"])["_delivery_id"].value_counts().to_pylist()
+    counted = bronze.read(columns=["_delivery_id"], version=version)["_delivery_id"].value_counts().to_pylist()
     return {each["values"]: each["counts"] for each in counted}
 
 

@@ -101,7 +101,7 @@ def newest(ops: Ops, layer: str, tables: set[str]) -> Mapping[str, Mapping[date,
     for row in ops.read("runs").filter(wrote).select(["day", "run_id", "fingerprint", "writes"]).to_pylist():
         for name, version in json.loads(row["writes"]).items():
             of, _, table = name.partition(".")
-            if of == layer and table in tables:
+            if of == layer and table in tables and version is not None:
                 found.setdefault(table, {})[row["day"]] = Written(row["fingerprint"] or row["run_id"], version)
     return found
 

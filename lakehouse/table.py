@@ -7,7 +7,7 @@ Spark's own writes go through `lakehouse.engine.spark`, which asks `claim` first
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -59,11 +59,12 @@ class Commit:
     facts: tuple[tuple[str, str], ...] = ()
     transaction: str | None = None
 
-    def properties(self) -> CommitProperties:
-        transactions = [Transaction(self.transaction, 1)] if self.transaction else None
+    def properties(self, transactions: Mapping[str, int] | None = None) -> CommitProperties:
+        """As delta-rs takes them; `transactions` are noted with these numbers, 0 as if they had never been made."""
+        noted = ({self.transaction: 1} if self.transaction else {}) | dict(transactions or {})
         return CommitProperties(
             custom_metadata={"run_id": self.run_id, **dict(self.facts)},
-            app_transactions=transactions,
+            app_transactions=[Transaction(name, number) for name, number in noted.items()] or None,
             max_commit_retries=15,
         )
 
@@ -189,21 +190,28 @@ class Table:
                 )
                 merger.when_matched_update_all().when_not_matched_insert_all().execute()
 
-    def restore(self, version: int, commit: Commit) -> None:
-        """Give the table the content of an earlier version, in a new commit."""
+    def restore(self, version: int, commit: Commit, transactions: Mapping[str, int] | None = None) -> None:
+        """Give the table the content of an earlier version, in a new commit. Delta keeps the transactions of the newest one:
+        `transactions` says which the content has (1) and which it hasn't (0)."""
         with self._opened() as table:
             assert table is not None
-            table.restore(version, commit_properties=commit.properties())
+            table.restore(version, commit_properties=commit.properties(transactions))
 
     def forget(self, deliveries: Sequence[str], commit: Commit) -> None:
         """Take the rows of deliveries (ids are hexadecimal digits) out, and the transactions that appended them back."""
         listed = ", ".join(f"'{int(delivery, 16):032x}'" for delivery in deliveries)
         with self._opened() as table:
             assert table is not None
-            table.delete(f"_delivery_id IN ({listed})", commit_properties=commit.properties())
-            properties = commit.properties()
-            properties.app_transactions = [Transaction(delivery, 0) for delivery in deliveries]
-            table.create_write_transaction([], "append", table.schema(), ["_day"], commit_properties=properties)
+            undone = commit.properties(dict.fromkeys(deliveries, 0))
+            before = table.version()
+            table.delete(f"_delivery_id IN ({listed})", commit_properties=undone)
+            if table.version() == before:  # no row of theirs is there: delta-rs makes no commit
+                _note(table, undone)
+
+    def take_back(self, transaction: str, commit: Commit) -> None:
+        """Note that a transaction no longer counts as made."""
+        with lake_faults(self.path), self.lock():
+            _note(self.open(), commit.properties({transaction: 0}))
 
     def holding(self, transactions: Iterable[str]) -> set[str]:
         """Those of the transactions that were made here."""
@@ -325,6 +333,12 @@ class Table:
 
 def _files(table: DeltaTable, filters: list[tuple[str, str, str]] | None = None) -> list[str]:
     return sorted(unquote(uri) for uri in table.file_uris(file_pruning_predicate=filters))
+
+
+def _note(table: DeltaTable, properties: CommitProperties) -> None:
+    """A commit that changes no row."""
+    by = table.metadata().partition_columns
+    table.create_write_transaction([], "append", table.schema(), by, commit_properties=properties)
 
 
 def _owner(table: DeltaTable) -> Engine:
