@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import combinations
 from pathlib import Path
 
 import duckdb
@@ -16,7 +17,19 @@ from expectations.catalog import Standard
 from expectations.checks.recognise import recognised
 from jobs.dialect import dialect, sheets
 from jobs.judge import codes
-from jobs.suspicion import SURE, TEXT, ColumnProfile, Suspicion, Written, one, positions, quoted, suspicions, written
+from jobs.suspicion import (
+    PLACEHOLDERS,
+    SURE,
+    TEXT,
+    ColumnProfile,
+    Suspicion,
+    Written,
+    one,
+    positions,
+    quoted,
+    suspicions,
+    written,
+)
 from lakehouse.contract import Contract
 from lakehouse.engine import embedded as engine
 from lakehouse.errors import DeliveryUnreadable
@@ -24,7 +37,7 @@ from lakehouse.formats import Reading, read
 from lakehouse.formats.reading import SOURCE_ROW
 from lakehouse.privacy import masked
 from lakehouse.settings import Settings
-from lakehouse.source import FileSource
+from lakehouse.source import FileSource, Source
 
 SAMPLE = 400
 """Different values looked at before one type and one standard are counted over all."""
@@ -35,32 +48,43 @@ _TITLES = 5
 _NAMELESS = re.compile(r"column_\d+")
 """What the reader calls a column without a name: a title stands in one cell and leaves the others so."""
 
+_FEW = 20
+"""Different texts of a column that are all named."""
+
+_ABLE = 6
+"""Columns among which two are looked for that tell the rows apart."""
+
 _TELLING = 3
 """Different values that must be on a code list before the column is said to follow it."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A described file. `duplicates` are rows equal in every column to an earlier one."""
+    """A described file. `duplicates` are rows equal in every column to an earlier one; `key` are columns whose values
+    together differ in all rows, if there are; `placeholders` words in it that stand for nothing."""
 
     file: Path
-    source: FileSource
+    source: Source
     rows: int
     unparsable: int
     duplicates: int
     columns: tuple[ColumnProfile, ...]
     suspicions: tuple[Suspicion, ...]
+    key: tuple[str, ...] = ()
+    placeholders: tuple[str, ...] = ()
 
 
-def profile(file: Path, standards: dict[str, Standard], day: date, settings: Settings) -> Profile:
-    """Read the file as it seems to be written and describe what is in it. `day` decides which codes are valid.
+def profile(
+    file: Path, standards: dict[str, Standard], day: date, settings: Settings, source: Source | None = None
+) -> Profile:
+    """Read the file as `source` says, or as it seems to be written, and describe what is in it. `day` decides which codes
+    are valid.
 
     Raises UsageError without such a file, DeliveryUnreadable when it can't be read at all.
     """
-    source, width = dialect(file)
     folder = Path(tempfile.mkdtemp(prefix="citylake-"))
     try:
-        source, reading = _opened(file, source, width)
+        read_as, reading = _opened(file, *dialect(file)) if source is None else (source, _read(file, source))
         numbered = [f"c{n}" for n in range(len(reading.names))]
         schema = pa.schema([*((name, pa.string()) for name in numbered), (SOURCE_ROW, pa.int64())])
         with pq.ParquetWriter(folder / "sent.parquet", schema, compression="lz4") as writer:
@@ -84,7 +108,10 @@ def profile(file: Path, standards: dict[str, Standard], day: date, settings: Set
             found += positions(connection, [(c, p.name) for c, p in zip(numbered, columns, strict=True)])
             copies = one(connection, "SELECT coalesce(sum(n - 1), 0)::BIGINT FROM (SELECT count(*) AS n FROM cells "
                          f"GROUP BY {', '.join(numbered)})")[0]  # fmt: skip
-        return Profile(file, source, reading.rows_in, len(reading.unparsable), copies, columns, tuple(found))
+            key = _key(connection, numbered, columns, reading.rows_in - len(reading.unparsable) - copies)
+            nothing = _placeholders(connection, numbered)
+        lost = len(reading.unparsable)
+        return Profile(file, read_as, reading.rows_in, lost, copies, columns, tuple(found), key, nothing)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -92,20 +119,20 @@ def profile(file: Path, standards: dict[str, Standard], day: date, settings: Set
 def _opened(file: Path, source: FileSource, width: int) -> tuple[FileSource, Reading]:
     """The file being read. In a workbook the first sheet with a table, behind the titles above it."""
     if source.format != "xlsx":
-        return source, read(file, _scratch_contract(file, source, width))
+        return source, _read(file, source, width)
     for sheet in sheets(file):
         for skip in range(_TITLES):
             tried = source.model_copy(update={"sheet": sheet, "skip": skip})
             try:
-                reading = read(file, _scratch_contract(file, tried, width))
+                reading = _read(file, tried, width)
             except DeliveryUnreadable:
                 break  # nothing left behind the titles
             if sum(not _NAMELESS.fullmatch(name) for name in reading.names) > max(1, len(reading.names) // 2):
                 return tried, reading
-    return source, read(file, _scratch_contract(file, source, width))
+    return source, _read(file, source, width)
 
 
-def _scratch_contract(file: Path, source: FileSource, width: int) -> Contract:
+def _read(file: Path, source: Source, width: int = 1) -> Reading:
     """The reader asks for a contract; this one declares as many columns as there are and nothing about them."""
     columns = {f"column_{n}": {"type": "string"} for n in range(1, max(width, 1) + 1)}
     content = {
@@ -118,7 +145,33 @@ def _scratch_contract(file: Path, source: FileSource, width: int) -> Contract:
         "load": "append",
         "columns": columns,
     }
-    return Contract.model_validate(content)
+    return read(file, Contract.model_validate(content))
+
+
+def _key(
+    connection: duckdb.DuckDBPyConnection, numbered: Sequence[str], columns: Sequence[ColumnProfile], rows: int
+) -> tuple[str, ...]:
+    """The first column, else the first two, whose values differ in all `rows`; measures can't be a key."""
+    able = [
+        (c, p) for c, p in zip(numbered, columns, strict=True) if p.distinct and p.type not in ("double", "boolean")
+    ]
+    for _, one_ in able:
+        if one_.distinct == rows:
+            return (one_.name,)
+    for (a, left), (b, right) in combinations(sorted(able, key=lambda item: -item[1].distinct)[:_ABLE], 2):
+        if left.distinct * right.distinct >= rows:
+            together = (
+                f"SELECT count(*) FROM (SELECT DISTINCT {a}, {b} FROM cells WHERE {a} IS NOT NULL AND {b} IS NOT NULL)"
+            )
+            if one(connection, together)[0] == rows:
+                return tuple(p.name for p in columns if p in (left, right))
+    return ()
+
+
+def _placeholders(connection: duckdb.DuckDBPyConnection, numbered: Sequence[str]) -> tuple[str, ...]:
+    listed = f"v IN ({', '.join(map(quoted, PLACEHOLDERS))})"
+    seen = " UNION ".join(f"SELECT v FROM vals_{column} WHERE {listed}" for column in numbered)
+    return tuple(sorted(word for (word,) in connection.execute(seen).fetchall()))
 
 
 def _tidy(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> None:
@@ -182,5 +235,7 @@ def _look(
     )
     if standard and standards[standard].class_ == "sensitive":
         least, most = masked(least), masked(most)
-    found = ColumnProfile(name, form.type, form.format, standard, filled, distinct, fits, least, most)
+    few = form.type == "string" and not standard and distinct <= _FEW
+    values = tuple(v for (v,) in connection.execute("SELECT v FROM vals ORDER BY v").fetchall()) if few else ()
+    found = ColumnProfile(name, form.type, form.format, standard, filled, distinct, fits, least, most, values)
     return found, list(suspicions(connection, found, as_sent, rows, broken))

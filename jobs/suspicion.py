@@ -40,7 +40,7 @@ _INSTANTS = ("yyyy-MM-dd HH:mm:ss", "yyyy-MM-dd HH:mm", "yyyy/MM/dd HH:mm:ss", "
 
 _ISO = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?"
 
-_PLACEHOLDERS = (
+PLACEHOLDERS = (
     "null",
     "NULL",
     "None",
@@ -58,6 +58,7 @@ _PLACEHOLDERS = (
     "未知",
     "待补",
 )
+"""Words for nothing."""
 _ROUNDED = r"\d\.\d+[eE]\+1\d"
 _DECORATION = r"[,，\s￥¥$%]|(元|万元|吨|千克|公斤|kg|km|米|m)$"
 
@@ -80,7 +81,8 @@ class Suspicion:
 class ColumnProfile:
     """One column: `type` and `format` as a contract would declare them, `fits` of `filled` rows are written so.
 
-    `least` and `most` in the order of the type. `standard` is the one nearly all values follow.
+    `least` and `most` in the order of the type. `standard` is the one nearly all values follow. `values`: all of them,
+    where they are few texts.
     """
 
     name: str
@@ -92,6 +94,7 @@ class ColumnProfile:
     fits: int
     least: str | None
     most: str | None
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def suspicions(
             first = connection.execute(f"SELECT r FROM vals WHERE {condition} ORDER BY r LIMIT {_SHOWN}").fetchall()
             yield Suspicion(column.name, kind, said, count, tuple(row[0] for row in first))
 
-    placeholder = f"v IN ({', '.join(map(quoted, _PLACEHOLDERS))})"
+    placeholder = f"v IN ({', '.join(map(quoted, PLACEHOLDERS))})"
     if not column.filled:
         yield Suspicion(column.name, "empty", "always empty", rows)
         return

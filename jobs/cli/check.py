@@ -166,7 +166,7 @@ def _describe(file: Path, settings: "Settings", *, json: bool, gx: bool) -> None
 
 def _source(found: "Profile") -> dict[str, Any]:
     """What a contract's `source` would have to say."""
-    text = ("encoding", "delimiter", "header") if found.source.format == "csv" else ()
+    text = ("encoding", "delimiter", "header") if getattr(found.source, "format", None) == "csv" else ()
     names = ("format", *text, *(name for name in ("sheet", "skip") if getattr(found.source, name)))
     return {name: getattr(found.source, name) for name in names}
 

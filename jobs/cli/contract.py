@@ -1,5 +1,6 @@
 """Contracts: `citylake contract check | show | diff | schema`."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -45,6 +46,42 @@ def check(
     catalog = load(settings.catalog)
     verify(catalog)
     screen.line(f"{len(catalog.contracts)} contracts of {len(catalog.departments)} departments: no mistakes", "green")
+
+
+@app.command("draft")
+def draft(
+    file: Annotated[Path, typer.Argument(help="A delivery as it is sent, in any format.")],
+    name: Annotated[str, typer.Option("--as", metavar="DEPARTMENT.DATASET", help="Whose contract it shall be.")],
+) -> None:
+    """A first contract for a delivery: dialect, columns, types, standards, key, bounds; decide what holds for all of them.
+
+    \b
+    For example:
+    citylake contract draft firms.csv --as market_supervision.firms > firms.yml
+    citylake check firms.csv --contract firms.yml
+    """
+    from expectations.catalog import standards_of
+    from jobs.draft import draft as drafted
+    from jobs.draft import source_keys
+    from jobs.profile import profile
+    from lakehouse.settings import Settings
+
+    settings = Settings.from_environment()
+    standards = standards_of(settings.catalog)
+    department, dataset = _of(name)
+    found = profile(file, standards, screen.today(), settings)
+    uri = f"{{inbox}}/{department}/{dataset}/{{day}}/*{file.suffix.lower()}"
+    print(drafted(found, {"type": "file", "uri": uri, **source_keys(found)}, standards), end="")
+
+
+def _of(name: str) -> tuple[str, str]:
+    from lakehouse.declared import IDENTIFIER
+    from lakehouse.errors import UsageError
+
+    parts = name.split(".")
+    if len(parts) != 2 or not all(re.fullmatch(IDENTIFIER, part) for part in parts):
+        raise UsageError(f"'{name}' is no DEPARTMENT.DATASET", hint="write it like market_supervision.firms")
+    return parts[0], parts[1]
 
 
 @app.command("show")

@@ -19,6 +19,7 @@ import pyarrow.csv
 import yaml
 
 from lakehouse.contract import Column, Contract
+from lakehouse.source import FileSource
 from samples import draw, identity
 from samples.encode import encode
 
@@ -108,6 +109,7 @@ def _write(home: Path, contract: Contract, seed: int, rows: int, pools: dict[str
     columns[last] = pc.if_else(pa.array(broken), "?", columns[last])
     folder = home / "inbox" / contract.department / contract.dataset / DAY.isoformat()
     folder.mkdir(parents=True, exist_ok=True)
+    assert isinstance(contract.source, FileSource)
     (folder / Path(contract.source.uri.replace("*", contract.dataset)).name).write_bytes(
         encode(pa.table(columns), contract)
     )

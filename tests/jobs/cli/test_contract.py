@@ -1,4 +1,4 @@
-"""`citylake contract check | show | diff | schema`."""
+"""`citylake contract check | draft | show | diff | schema`."""
 
 import json
 from collections.abc import Callable
@@ -29,6 +29,18 @@ def test_every_mistake_is_named_at_once(catalog: Path, tmp_path: Path, capsys: p
     own.write_text(BRIDGES.replace("row_count", "row_cout"), "utf-8")
     assert call(["contract", "check", str(own)]) == 2
     assert "row_cout" in capsys.readouterr().err
+
+
+def test_a_draft_is_a_contract(catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "piers.csv"
+    file.write_text("id,built\nP1,2001-05-04\nP2,2011-01-31\n", "utf-8")
+    assert call(["contract", "draft", str(file), "--as", "works.piers"]) == 0
+    draft = catalog / "contracts/works/piers.yml"
+    draft.write_text(capsys.readouterr().out, "utf-8")
+    assert call(["contract", "check"]) == 0
+    assert call(["check", str(file), "--contract", "works.piers", "--gate"]) == 0
+    assert call(["contract", "draft", str(file), "--as", "piers"]) == 2
+    assert "write it like" in capsys.readouterr().err
 
 
 def test_a_contract_is_shown_with_its_checks(catalog: Path, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
