@@ -119,11 +119,13 @@ class ApiSince(Since, Written):
         """What doesn't fit a column of this type (None: nothing is sent under that name); empty when all fits."""
         if kind is None:
             return f"column: nothing is declared that is sent as '{self.column}'"
-        counts = {"integer": int, "timestamp": timedelta, "date": timedelta}
-        if not self.overlap or isinstance(self.overlap, counts.get(kind, ())):
-            return ""
-        wanted = {"integer": "a number is wanted", "timestamp": "a duration is wanted", "date": "a duration is wanted"}
-        return f"overlap: of '{self.column}' ({kind}) {wanted.get(kind, 'there is none')}"
+        wanted = {"integer": "a number", "timestamp": "a duration", "date": "a duration", "string": "none"}
+        if kind not in wanted:
+            return f"column: '{self.column}' is '{kind}'; one of {', '.join(wanted)} is wanted"
+        fits = {"a number": int, "a duration": timedelta}.get(wanted[kind], ())
+        if self.overlap and not isinstance(self.overlap, fits):
+            return f"overlap: {wanted[kind]} is wanted, '{self.column}' is '{kind}'"
+        return ""
 
 
 class Ok(Record):

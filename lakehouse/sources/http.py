@@ -80,7 +80,7 @@ class _Delivery:
 
     def bring(self, window: Values) -> None:
         """The pages of one window, behind those that are there."""
-        walk = Walk(self._client, self._asking, self._client.limits.row_bytes, window, self._reach)
+        walk = Walk(self._client, self._asking, window, self._reach)
         question: Question | None = walk.first()
         while question:
             self._count += 1

@@ -1,6 +1,7 @@
 """How far an API has been read: the greatest value of a column in what has landed before, and in the day's answers."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -62,10 +63,15 @@ class Reach:
                 return at if at and at <= self._now else None
         return text
 
-    def _known(self, text: str) -> Mark:
-        match self._column.type:
-            case "integer":
-                return int(text)
-            case "timestamp" | "date":
-                return datetime.fromisoformat(text)
-        return text
+    def _known(self, text: str) -> Mark | None:
+        """A mark of the manifest; none where it was made when the column was of another type."""
+        with suppress(ValueError):
+            match self._column.type:
+                case "integer":
+                    return int(text)
+                case "timestamp" | "date":
+                    at = datetime.fromisoformat(text)
+                    return at if at.tzinfo else None
+                case _:
+                    return text
+        return None

@@ -22,9 +22,9 @@ class Walk:
     `broken` once a page can't be read: it is landed as the last one, and refused when it is loaded.
     """
 
-    def __init__(self, client: Client, asking: Asking, row_bytes: int, said: Values, reach: Reach | None) -> None:
+    def __init__(self, client: Client, asking: Asking, said: Values, reach: Reach | None) -> None:
         self._client, self._asking, self._said, self._reach = client, asking, said, reach
-        self._source, self._row_bytes, self._where = asking.source, row_bytes, client.where
+        self._source, self._where = asking.source, client.where
         self.broken = False
         self._pages = self._records = 0
         self._seen: dict[bytes, int] = {}
@@ -61,7 +61,7 @@ class Walk:
 
     def _found(self, page: bytes) -> list[Text]:
         try:
-            return records(page, self._source, self._row_bytes, self._where)
+            return records(page, self._source, self._client.limits.row_bytes, self._where)
         except DeliveryUnreadable:
             self.broken = True
             return []
@@ -106,7 +106,7 @@ class Walk:
     def _following(self, page: bytes, answer: httpx.Response, found: int, total: int | None) -> Question | None:
         match self._source.page, self._source.next:
             case Paging() as paging, _:
-                full = found == paging.size if paging.ends == "short" else found > 0
+                full = found >= paging.size if paging.ends == "short" else found > 0
                 if not full or (total is not None and self._records >= total):
                     return None
                 return self._asking.question({**self._said, **_place(paging, self._pages, self._records)})

@@ -194,6 +194,34 @@ def test_a_page_that_came_before_is_refused(server: Server, fetched: Fetched):
         fetched(page={"size": 2})
 
 
+def test_a_source_that_gives_more_than_asked_for_has_not_ended(server: Server, fetched: Fetched):
+    server.answer = lambda request: Reply(body(ROWS))
+    with pytest.raises(SourceRefused, match="page 2 is page 1 again"):
+        fetched(page={"size": 2})
+
+
+def test_nothing_has_changed_where_no_page_of_no_window_has(server: Server, fetched: Fetched):
+    def answer(request: Request) -> Reply:
+        tag = f'"{request.query["begin"]}-{request.query["page"]}"'
+        if request.headers.get("if-none-match") == tag:
+            return Reply(status=304, headers={"ETag": tag})
+        return Reply(body(ROWS[:1] if request.query["page"] == "1" else []), headers={"ETag": tag})
+
+    server.answer = answer
+    told = {"window": {"from": "begin", "to": "end", "every": "12h"}, "page": {"size": 1}}
+    (first,) = fetched(**told)
+    assert len(first.etags) == len(server.asked) == 4
+    assert fetched(first.etags, **told)[0].unchanged
+    half = dict(list(first.etags.items())[:2])
+    assert not fetched(half, **told)[0].unchanged
+
+
+@pytest.mark.parametrize("told", [{"body": {}}, {"next": {"path": "next", "param": "cursor"}}])
+def test_etags_that_do_not_speak_for_the_whole_are_not_kept(server: Server, fetched: Fetched, told: dict[str, object]):
+    server.answer = lambda request: Reply(body(ROWS), headers={"ETag": '"1"'})
+    assert fetched(**told)[0].etags == {}
+
+
 def test_pages_without_end_stop_at_the_limit(server: Server, fetched: Fetched):
     server.answer = lambda request: Reply(body([{"id": len(server.asked)}]))
     with pytest.raises(DeliveryUnreadable, match="51 pages are more than the allowed 50"):

@@ -89,6 +89,16 @@ def test_versions_are_numbers(fetched: Fetched, server: Server):
     assert got.marks == {"v": "10"}
 
 
+@pytest.mark.parametrize(
+    ("columns", "mark"), [(COUNTED, "2026-11-20T00:00:00+00:00"), (STAMPED, "7"), (STAMPED, "2026-11-20")]
+)
+def test_a_mark_of_another_type_is_none(fetched: Fetched, server: Server, columns: dict[str, object], mark: str):
+    column = "v" if columns is COUNTED else "updatedAt"
+    sent(server)
+    assert fetched(columns=columns, since=since(column), marks={column: mark})[0].marks == {}
+    assert server.targets == ["/rows"]
+
+
 def test_texts_are_compared_as_texts(fetched: Fetched, server: Server):
     sent(server, "a10", "a9", name="v")
     (got,) = fetched(columns=TEXTS, since=since("v"), marks={"v": "a1 &"})
@@ -115,9 +125,10 @@ def test_a_delivery_that_cannot_be_read_sets_no_mark(fetched: Fetched, server: S
 @pytest.mark.parametrize(
     ("columns", "how", "fault"),
     [
-        (STAMPED, since(overlap=3), r"overlap: of 'updatedAt' \(timestamp\) a duration is wanted"),
-        (COUNTED, since("v", overlap="1h"), r"overlap: of 'v' \(integer\) a number is wanted"),
-        (TEXTS, since("v", overlap=1), r"overlap: of 'v' \(string\) there is none"),
+        (STAMPED, since(overlap=3), "overlap: a duration is wanted, 'updatedAt' is 'timestamp'"),
+        (COUNTED, since("v", overlap="1h"), "overlap: a number is wanted, 'v' is 'integer'"),
+        (TEXTS, since("v", overlap=1), "overlap: none is wanted, 'v' is 'string'"),
+        ({"v": {"type": "double"}}, since("v"), "column: 'v' is 'double'; one of integer, timestamp, date, string"),
         (STAMPED, since("at"), "column: nothing is declared that is sent as 'at'"),
     ],
 )
