@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from expectations.catalog import Catalog
 from lakehouse import queries
 from lakehouse.contract import Contract
-from lakehouse.errors import DeliveryUnreadable, LakeError, UsageError
+from lakehouse.errors import DeliveryUnreadable, LakeError, NotDelivered, UsageError
 from lakehouse.exchange import keys
 from lakehouse.exchange.package import write
 from lakehouse.exchange.receipts import Fates, count_loaded, received_from, word
@@ -74,7 +74,8 @@ def pack(settings: Settings, contract: Contract, day: date, receiver: str, form:
     """The day's rows of silver, as released for the day, as the next package for `receiver`, in the outbox.
 
     Sensitive columns are masked unless the dataset is shared unconditionally. The same rows again are the same package.
-    Raises UsageError for a withheld dataset, an unknown receiver or a day that isn't released.
+    Raises UsageError for a withheld dataset, an unknown receiver or a day that isn't released, NotDelivered for one without
+    rows, unless it had some when it was packed before.
     """
     known = keys.register(settings)
     known.keys(receiver)
@@ -87,6 +88,8 @@ def pack(settings: Settings, contract: Contract, day: date, receiver: str, form:
         before = [signed for signed in sent.values() if signed.record.day == day][-1:]
         if before and before[0].record.files == (file,):
             return Packed(_written(settings, before[0], data), before[0].record, False)
+        if not before and file.rows == 0:
+            raise NotDelivered(f"no rows of {day} are released", where=contract.name, hint="see `citylake status`")
         last = max(sent, default=0)
         manifest = Manifest(
             sender=known.name, receiver=receiver, dataset=contract.name, created_at=stamped(now), sequence=last + 1,
@@ -101,8 +104,8 @@ def pack(settings: Settings, contract: Contract, day: date, receiver: str, form:
 def answer(settings: Settings, catalog: Catalog, request: Path) -> Iterator[Packed]:
     """The packages a signed request asks for, byte for byte: made again of the version of the table they were made of.
 
-    Raises DeliveryUnreadable for a request its sender hasn't signed, UsageError for a package that was never sent, LakeError
-    where the lake no longer has the rows and the outbox hasn't the package.
+    Raises DeliveryUnreadable for a request its sender hasn't signed, UsageError for a package that was never sent or shows more
+    than may be shared by now, LakeError where the lake no longer has the rows and the outbox hasn't the package.
     """
     asked = _request(request, keys.register(settings))
     contract = catalog.contract(asked.dataset)
@@ -110,11 +113,11 @@ def answer(settings: Settings, catalog: Catalog, request: Path) -> Iterator[Pack
     sent = kept(Manifest, _sent(settings, asked.receiver, asked.dataset))
     for sequence in asked.sequences:
         if sequence not in sent:
-            raise UsageError(
-                f"package {sequence} was never sent",
-                where=str(request),
-                hint="the last one is " + str(max(sent, default=0)),
-            )
+            hint = f"the last one is {max(sent, default=0)}"
+            raise UsageError(f"package {sequence} was never sent", where=str(request), hint=hint)
+        if open_then := set(_masked(settings, contract)) - set(sent[sequence].record.masked):
+            what = f"package {sequence} shows what is masked by now ({', '.join(sorted(open_then))})"
+            raise UsageError(what, where=contract.name, hint="`citylake exchange pack` sends the day anew")
         yield Packed(_again(settings, contract, sent[sequence]), sent[sequence].record, False)
 
 
@@ -123,9 +126,8 @@ def _request(path: Path, known: keys.Register) -> Request:
         data, signature = path.read_bytes(), path.with_suffix(".sig").read_bytes()
         claimed = Request.model_validate_json(data).receiver
     except (OSError, ValueError) as error:
-        raise DeliveryUnreadable(
-            "not a request", where=str(path), hint="name its .json; the .sig lies beside it"
-        ) from error
+        hint = "name its .json; the .sig lies beside it"
+        raise DeliveryUnreadable("not a request", where=str(path), hint=hint) from error
     asked = opened(Request, data, signature, known.keys(claimed), str(path)).record
     if asked.sender != known.name:
         raise UsageError(f"it asks {asked.sender}, and we are {known.name}", where=str(path), hint="pass it on")
@@ -135,21 +137,21 @@ def _request(path: Path, known: keys.Register) -> Request:
 def _again(settings: Settings, contract: Contract, signed: Signed[Manifest]) -> Path:
     manifest = signed.record
     form: Form = "csv" if manifest.files[0].path.endswith(".csv") else "parquet"
-    lying = _outbox(settings, manifest.receiver) / f"{manifest.name}.zip"
-    try:
-        with _extracted(settings, contract, manifest.receiver, manifest.day, manifest.origin, form) as (data, file):
-            if (file,) == manifest.files:
-                return _written(settings, signed, data)
-    except LakeError:
-        if not lying.exists():
-            raise
-    if lying.exists():
-        return lying
-    raise LakeError(
+    fault = LakeError(
         f"package {manifest.sequence} can't be made again: the rows of {manifest.origin} come out otherwise",
         where=contract.name,
         hint=f"the contract or a library has changed; `citylake exchange pack --day {manifest.day}` sends them anew",
     )
+    try:
+        with _extracted(settings, contract, manifest.receiver, manifest.day, manifest.origin, form) as (data, file):
+            if (file,) == manifest.files:
+                return _written(settings, signed, data)
+    except LakeError as error:
+        fault = error
+    lying = _outbox(settings, manifest.receiver) / f"{manifest.name}.zip"
+    if not lying.exists():
+        raise fault
+    return lying
 
 
 def _require_shared(contract: Contract) -> None:
@@ -183,10 +185,8 @@ def _extracted(
                 rows = _write(path, form, lake.execute(query, {"day": day}).to_arrow_reader(_AT_ONCE))
             with path.open("rb") as data:
                 digest = hashlib.file_digest(data, "sha256").hexdigest()
-            yield (
-                path,
-                File(path=f"data/{contract.dataset}.{form}", bytes=path.stat().st_size, rows=rows, sha256=digest),
-            )
+            size = path.stat().st_size
+            yield path, File(path=f"data/{contract.dataset}.{form}", bytes=size, rows=rows, sha256=digest)
         finally:
             path.unlink(missing_ok=True)
 
@@ -274,10 +274,8 @@ def ask(settings: Settings, contract: Contract, sequences: Sequence[int], now: d
     request = Request(
         sender=source.sender, receiver=stream.us, dataset=source.dataset, created_at=stamped(now), sequences=missing
     )
-    folder, name = (
-        keys.home(settings) / "requests",
-        f"{stream.us}.{source.sender}.{source.dataset}.{now:%Y%m%dT%H%M%SZ}",
-    )
+    folder = keys.home(settings) / "requests"
+    name = f"{stream.us}.{source.sender}.{source.dataset}.{now:%Y%m%dT%H%M%SZ}"
     sign(request, settings).keep(folder, name)
     return request, folder / f"{name}.json"
 

@@ -519,6 +519,32 @@ def test_a_manifest_can_not_name_a_path_outside(path: str) -> None:
         )  # fmt: skip
 
 
+def test_a_day_without_rows_is_not_packed(nantong: Party, capsys: pytest.CaptureFixture[str]) -> None:
+    silent = DAYS[-1] + timedelta(days=1)
+    nantong.step("release", silent)
+    assert nantong.pack(silent) == 1
+    assert f"no rows of {silent} are released" in capsys.readouterr().err
+    assert nantong.pack(silent + timedelta(days=1)) == 2  # not released
+
+
+def test_what_is_masked_by_now_is_not_sent_again(
+    tmp_path: Path, jiangsu: Party, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sender = Party(tmp_path / "sender", "nantong")
+    sender.declare("things", COLUMNS)
+    sender.knows("jiangsu", signing(jiangsu))
+    jiangsu.knows("nantong", signing(sender))
+    sender.publish("things", content(DAY), DAY)
+    assert sender.pack(DAY) == 0
+    assert jiangsu.say("request", "town.theirs", "--sequence", "1") == 0
+    (asked,) = (jiangsu.home / "exchange" / "requests").glob("*.json")
+    assert sender.say("pack", "--again", str(asked)) == 0
+    sender.declare("things", COLUMNS, sharing="conditional", basis="a rule")
+    capsys.readouterr()
+    assert sender.say("pack", "--again", str(asked)) == 2
+    assert "package 1 shows what is masked by now (owner)" in capsys.readouterr().err
+
+
 def test_what_is_not_shared_is_not_packed_and_what_is_shared_on_conditions_is_masked(
     nantong: Party, jiangsu: Party, capsys: pytest.CaptureFixture[str]
 ) -> None:
