@@ -33,6 +33,7 @@ STEPS = {
         Step("geo_index", "city", ("silver",), ("gold.positions",), "jobs.geo_index:geo_index"),
         Step("release", "city", ("silver", "quarantine", "gold"), ("ops.releases",), "jobs.release:release"),
         Step("score", "city", ("ops",), ("ops.scores", "pages"), "jobs.scorecard:score"),
+        Step("late", "city", ("ops",), (), "jobs.late:late", nightly=False),
         Step("maintain", "city", (), (), "jobs.maintain:maintain", nightly=False),
     )
 }

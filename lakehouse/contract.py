@@ -101,11 +101,13 @@ class Column(Record):
 
 
 class Arrival(Record):
-    """When a delivery is due: `by` (wall clock, Asia/Shanghai) on the delivery day, plus `grace`."""
+    """When a delivery is due: `by` (wall clock, Asia/Shanghai) on the delivery day, plus `grace`; one that stays away is looked
+    for again until `look_back` after its day."""
 
     every: Literal["day", "week", "month", "quarter", "year"] = "day"
     by: time = time(8, 0)
     grace: Duration = timedelta(0)
+    look_back: Duration = timedelta(days=7)
     weekday: int = Field(1, ge=1, le=7)
 
     @field_validator("by", mode="before")

@@ -15,7 +15,7 @@ def test_every_step_of_the_table_is_a_task_of_one_dag(parsed: dict[str, DAG]) ->
     assert sorted(tasks) == sorted(STEPS)
 
 
-@pytest.mark.parametrize("name", ["nightly", "maintain"])
+@pytest.mark.parametrize("name", ["nightly", "late", "maintain"])
 def test_every_task_has_what_an_operator_needs(parsed: dict[str, DAG], name: str) -> None:
     pools = set(json.loads(POOLS.read_text()))
     for task in parsed[name].tasks:
@@ -28,7 +28,7 @@ def test_every_task_has_what_an_operator_needs(parsed: dict[str, DAG], name: str
         assert task.on_failure_callback, task.task_id
 
 
-@pytest.mark.parametrize("name", ["nightly", "maintain"])
+@pytest.mark.parametrize("name", ["nightly", "late", "maintain"])
 def test_a_dag_says_what_it_is(parsed: dict[str, DAG], name: str) -> None:
     dag = parsed[name]
     assert dag.description and dag.doc_md and dag.tags and dag.dagrun_timeout
@@ -37,7 +37,7 @@ def test_a_dag_says_what_it_is(parsed: dict[str, DAG], name: str) -> None:
     dag.check_cycle()
 
 
-@pytest.mark.parametrize("name", ["nightly", "maintain"])
+@pytest.mark.parametrize("name", ["nightly", "late", "maintain"])
 def test_switched_on_for_the_first_time_it_waits_for_its_hour(parsed: dict[str, DAG], name: str) -> None:
     from airflow.serialization.decoders import decode_timetable
     from airflow.serialization.encoders import encode_timetable

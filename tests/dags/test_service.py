@@ -49,7 +49,7 @@ def test_it_starts_once_mends_itself_and_leaves_nothing_behind(lake: Path) -> No
     asked = {"username": _books.USER, "password": password}
     token = httpx.post(f"{url}/auth/token", json=asked).raise_for_status().json()["access_token"]
     dags = httpx.get(f"{url}/api/v2/dags", headers={"Authorization": f"Bearer {token}"}).json()["dags"]
-    assert {dag["dag_id"]: dag["is_paused"] for dag in dags} == {"nightly": False, "maintain": False}
+    assert {dag["dag_id"]: dag["is_paused"] for dag in dags} == {"nightly": False, "late": False, "maintain": False}
     for path in (lake / "airflow").iterdir():
         assert path.stat().st_mode & 0o077 == 0, path
 
