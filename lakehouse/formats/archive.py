@@ -97,7 +97,9 @@ def opened(path: Path, folder: Path | None, limits: Limits, where: str) -> Itera
                 plain = path.name[: -len(suffix)]
                 members = [Member(plain, None, partial(_unpacking, path, _PACKED[suffix]))]
             else:
-                raise _refused(f"{_CLOSED.get(suffix, 'such')} archives can't be opened", where)
+                raise _refused(
+                    f"{_CLOSED.get(suffix, 'such')} archives can't be opened", where, "ask for a .zip or .tar.gz"
+                )
         _refuse_twins([member.name for member in members], where)
         yield {member.name: member for member in members if not _HIDDEN.search(member.name)}
 

@@ -5,25 +5,15 @@ import io
 import json
 import os
 import tarfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.jobs.small_city import DAY, TOWN, City
+from tests.jobs.small_city import DAY, TOWN, City, zipped
 
 COLUMNS = {"id": {"type": "string"}, "n": {"type": "integer"}}
 A, B = "id,n\na,1\n", "id,n\nb,2\nc,3\n"
-
-
-def zipped(**members: str | bytes) -> bytes:
-    """A zip of members: `zipped(**{"a.csv": "..."})`."""
-    written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as package:
-        for name, content in members.items():
-            package.writestr(name, content)
-    return written.getvalue()
 
 
 def tarred(mode: Any, **members: str) -> bytes:

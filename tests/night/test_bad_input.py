@@ -13,8 +13,9 @@ import pytest
 from adbc_driver_postgresql import dbapi
 from tenacity import wait_none
 
-from lakehouse.sources import http
-from tests.jobs.small_city import DAY
+from lakehouse.sources import patience
+from lakehouse.sources.received import shown
+from tests.jobs.small_city import DAY, zipped
 from tests.night.town import (
     COLUMNS,
     DATASETS,
@@ -68,7 +69,7 @@ def test_a_file_that_is_missing(town: Town, undisturbed: Contents) -> None:
     [
         (b"", "empty file; ask the department to deliver again"),
         (SOUND.encode("gb18030"), "the bytes are not utf-8, they look like gb18030; ask the department, or set "),
-        (b"PK\x03\x04....", "the file is a zip file or workbook; ask the department, or set 'format'"),
+        (b"PK\x03\x04....", "the file is a zip file or workbook; ask the department, or set "),
     ],
     ids=["empty file", "wrong encoding", "another format"],
 )
@@ -134,7 +135,7 @@ def _without_uri(town: Town) -> str:
 @pytest.fixture
 def api(town: Town, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The shops' own API on loopback: the codes in the list are answered first, then the rows."""
-    monkeypatch.setattr(http, "BACK_OFF", wait_none())
+    monkeypatch.setattr(patience, "BACK_OFF", wait_none())
     codes: list[int] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -165,9 +166,9 @@ def test_http_500_then_200_is_not_even_noticed(town: Town, undisturbed: Contents
 
 
 def test_http_500_all_night(town: Town, undisturbed: Contents, api: list[int]) -> None:
-    api += [500] * http.ATTEMPTS
+    api += [500] * patience.ATTEMPTS
     said = disturbed(town, undisturbed)["bring shops"]
-    assert f"HTTP 500 Internal Server Error; it was asked {http.ATTEMPTS} times and is asked again" in said
+    assert f"HTTP 500 Internal Server Error; it was asked {patience.ATTEMPTS} times and is asked again" in said
     assert healed(town, undisturbed)
 
 
@@ -179,7 +180,7 @@ def test_http_404(town: Town, undisturbed: Contents, api: list[int]) -> None:
 
 
 def test_only_what_may_pass_is_worth_another_try(town: Town, api: list[int]) -> None:
-    for codes, passing in (([500] * http.ATTEMPTS, True), ([404], False)):
+    for codes, passing in (([500] * patience.ATTEMPTS, True), ([404], False)):
         api += codes
         assert town.whole_night()["bring shops"].transient is passing
 
@@ -191,3 +192,61 @@ def test_a_late_delivery_of_the_same_name_takes_the_place_of_the_first(town: Tow
     town.deliver_all()
     assert healed(town, undisturbed)
     assert quiet(town)
+
+
+NAMES = [
+    "<script>alert(1).csv",
+    "'; DROP TABLE x; --.csv",
+    "$(id).csv",
+    "%00 %s {day} {0}.csv",
+    "a\nb\x1b[31m.csv",
+    "名\u202e.csv",
+]
+"""Names that break programs, of files that are sound."""
+
+
+def nasty() -> dict[str, bytes]:
+    """Files that none should choke on, by name; each breaks something else."""
+    text, header = SOUND.encode(), SOUND.encode().splitlines()[0]
+    return {
+        "random.csv": bytes(n * 197 % 256 for n in range(5000)),
+        "zeros.csv": bytes(5000),
+        "one-quote.csv": b'"' + text,
+        "one-line.csv": header + b"," + b"x" * 5_000_000,
+        "wide.csv": b",".join(b"c%d" % n for n in range(3000)) + b"\n",
+        "ragged.csv": header + b"\n" + b"1,2\n" * 1500,
+        "twice.csv": b"id,name,id\n1,2,3\n",
+        "page.csv": b"<!doctype html><title>504</title>",
+        "report.pdf": b"%PDF-1.7",
+        "formula.csv": header + b"\n=cmd|'/c calc'!A1,@SUM(A1),,\n",
+        "deep.jsonl": b'{"id": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
+        "bent.parquet": b"PAR1" + text[:99] + b"PAR1",
+        "book.xlsx": zipped(**{"xl/workbook.xml": "<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><x>&a;</x>"}),
+        "up.zip": zipped(**{"../../../up.csv": SOUND}),
+        "bomb.zip": zipped(**{"a.csv": "0" * (70 << 20)}),
+        "half.zip": zipped(**{"a.csv": SOUND})[:400],
+        "other.rar": b"Rar!\x1a\x07\x00",
+    }
+
+
+def test_bad_files_of_every_kind_at_once(town: Town, undisturbed: Contents) -> None:
+    town.contract(source={"uri": f"{{inbox}}/{DATASETS[SHOPS]}/{{day}}/*"}, drift={"columns": "evolve"})
+    town.deliver_all(SHOPS)
+    bad = nasty()
+    for name, content in bad.items():
+        town.deliver(DATASETS[SHOPS], content, name=name)
+    for number, name in enumerate(NAMES):
+        town.deliver(DATASETS[SHOPS], f"id,name\nn{number},{number}\n", name=name)
+    assert disturbed(town, undisturbed) == {}
+    rows = town.book("deliveries", DATASETS[SHOPS])
+    loaded = {row["name"]: row for row in rows if row["event"] == "loaded"}
+    refused = {row["name"]: row["reason"] for row in rows if row["event"] == "refused"}
+    assert loaded.keys() - bad.keys() == {shown(name) for name in NAMES}
+    assert loaded.keys() & bad.keys() == {"formula.csv"}
+    assert refused.keys() == bad.keys() - loaded.keys()
+    assert all(one_line(reason) and reason.isprintable() for reason in refused.values())
+    assert all(row["rows_in"] == row["loaded"] + row["unparsable"] for row in loaded.values())
+    assert town.balances()
+    assert quiet(town)
+    for name in bad:
+        (town.inbox / DATASETS[SHOPS] / DAY.isoformat() / name).unlink()
