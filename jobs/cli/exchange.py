@@ -26,12 +26,12 @@ def keys_(
     citylake exchange keys
     """
     from lakehouse.exchange import keys
-    from lakehouse.settings import Settings, clock
+    from lakehouse.settings import Settings
 
     settings = Settings.from_environment()
     if new or not keys.exist(settings):
         keys.make(settings)
-    screen.line(f'- {{key: "{keys.public(keys.own(settings))}", from: {clock().date()}}}')
+    screen.line(f'- {{key: "{keys.public(keys.own(settings))}", from: {keys.since(settings)}}}')
 
 
 @app.command("pack")

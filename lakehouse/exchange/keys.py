@@ -6,7 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
@@ -25,7 +25,7 @@ from lakehouse.declared import Identifier, Record
 from lakehouse.document import Document, read_document
 from lakehouse.errors import ContractError, EnvironmentFault, UsageError
 from lakehouse.layout import private
-from lakehouse.settings import Settings, connection_uri
+from lakehouse.settings import Settings, clock, connection_uri
 
 CONNECTION = "exchange"
 """The connection whose password is our private key, where it doesn't lie in the lake's folder."""
@@ -153,6 +153,12 @@ def own(settings: Settings) -> Ed25519PrivateKey:
     raise EnvironmentFault(
         "there is no Ed25519 private key", where=str(path), hint="`citylake exchange keys --new` makes one"
     )
+
+
+def since(settings: Settings) -> date:
+    """The day (UTC) on which the private key in the lake's folder was made; of one from a connection, today."""
+    path = _file(settings)
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).date() if path.exists() else clock().date()
 
 
 def public(key: Ed25519PrivateKey) -> str:

@@ -5,6 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from lakehouse.contract import Contract
 from lakehouse.deliveries import delivery_id
 from lakehouse.errors import DeliveryUnreadable, LakeError
@@ -72,7 +74,8 @@ class Fates:
     """Where the rows of packages went, as the books tell it."""
 
     def __init__(self, settings: Settings, contract: Contract) -> None:
-        told = Ops(settings.home).read("deliveries").to_pylist()
+        ours = (pc.field("department") == contract.department) & (pc.field("dataset") == contract.dataset)
+        told = Ops(settings.home).read("deliveries").filter(ours).to_pylist()
         self._contract = contract
         self._last = {row["delivery_id"]: row for row in told if row["event"] in ("cleaned", "refused")}
 
