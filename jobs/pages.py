@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import get_args
 
-from expectations.arrivals import Arrival, Delivery, Item
+from expectations.arrivals import Arrival, Delivery, Item, withdrawn
 from expectations.catalog import Catalog, Department, Unusable
 from expectations.score import DIMENSIONS, PILLARS, Name, Score, Weights
 from jobs.assess import CITY, Assessment
@@ -39,12 +39,13 @@ def department_pages(
     """One page per department of the register, in its order."""
     ranks = _ranks(assessment, catalog.departments)
     edition, trends, failures = _edition(assessment, books), _trends(assessment, books), _failures(books)
+    gone = _withdrawn(books)
 
     def page(department: Department) -> DepartmentPage:
         listed = [item for item in assessment.items if item.contract.department == department.id]
         unusable = [each for each in catalog.unusable if each.department == department.id]
         found = findings(listed, assessment.tallies, examples, assessment.weights, len(unusable))
-        datasets = [_dataset(assessment, item, found) for item in listed]
+        datasets = [_dataset(assessment, item, found, gone) for item in listed]
         datasets += [_unusable(assessment, each, catalog) for each in unusable]
         return DepartmentPage(
             edition,
@@ -140,7 +141,9 @@ def _parts(
     return tuple(Part(name, words[name], 100 * points[name] / whole, grade) for name, grade in grades.items())
 
 
-def _dataset(assessment: Assessment, item: Item, found: tuple[Finding, ...]) -> Dataset:
+def _dataset(
+    assessment: Assessment, item: Item, found: tuple[Finding, ...], gone: Mapping[tuple[str, str], Mapping[str, date]]
+) -> Dataset:
     contract, weights = item.contract, assessment.weights
     place = (contract.department, contract.dataset)
     since = item.arrivals[0].day if item.arrivals else assessment.release.day
@@ -158,6 +161,7 @@ def _dataset(assessment: Assessment, item: Item, found: tuple[Finding, ...]) -> 
         tuple(f for f in found if f.dataset == contract.dataset)[:WORST],
         tuple(tally.check_id for tally in assessment.tallies.get(place, ()) if not tally.assessed),
         None,
+        tuple(name for name, day in gone.get(place, {}).items() if since <= day <= assessment.release.day),
     )
 
 
@@ -220,6 +224,17 @@ def _trends(assessment: Assessment, books: Books) -> Mapping[str, tuple[Point, .
             grade, day = _grade(score, assessment.weights), assessment.release.day
             points[department][day] = Point(day, grade.score, grade.floor, grade.ceiling)
     return {name: tuple(found[day] for day in sorted(found)) for name, found in points.items()}
+
+
+def _withdrawn(books: Books) -> Mapping[tuple[str, str], Mapping[str, date]]:
+    """Department and dataset -> the files that were taken away and not sent again, and the day they were for."""
+    rows = books.deliveries.select(["department", "dataset", "day", "delivery_id", "name", "event"]).to_pylist()
+    taken = withdrawn(rows)
+    found: dict[tuple[str, str], dict[str, date]] = defaultdict(dict)
+    for row in rows:
+        if (row["delivery_id"], row["name"]) in taken:
+            found[row["department"], row["dataset"]][row["name"]] = row["day"]
+    return found
 
 
 def _failures(books: Books) -> Mapping[str, list[str]]:

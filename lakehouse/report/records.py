@@ -121,7 +121,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One row of a department's list. `fault`: why its contract can't be used; then nothing else is known of it."""
+    """One row of a department's list. `fault`: why its contract can't be used; then nothing else is known of it.
+    `withdrawn`: files of the period that were taken away after they had been received."""
 
     id: str
     title: Text
@@ -135,6 +136,7 @@ class Dataset:
     worst: tuple[Finding, ...]
     unassessed: tuple[str, ...]
     fault: str | None
+    withdrawn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

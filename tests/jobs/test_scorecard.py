@@ -189,6 +189,19 @@ def test_a_finding_names_rows_to_look_at(ops_of_two_days, tmp_path):
     assert wording().checks["required"].advice.zh in html
 
 
+def test_files_that_were_taken_away_are_named_until_they_are_sent_again(ops_of_two_days, tmp_path):
+    ops, found = ops_of_two_days
+    pages, firms = tmp_path / "pages", found.contracts[0]
+    for name in ("a.csv", "b.csv"):
+        delivered(ops, firms, DAY, event="withdrawn", name=name, delivery_id=name, at=at(DAY, 8.6), rows=0)
+    delivered(ops, firms, DAY, event="restored", name="b.csv", delivery_id="b.csv", at=at(DAY, 8.7), rows=0)
+    ops.flush("again")
+    write_pages(pages, ops, found, DAY)
+    (dataset,) = json.loads((pages / "trade.json").read_text("utf-8"))["datasets"]
+    assert (dataset["withdrawn"], dataset["rows"]["received"]) == (["a.csv"], 100)
+    assert "taken away after delivery" in (pages / "trade.html").read_text("utf-8")
+
+
 def test_rows_of_the_newest_run_only(ops_of_two_days, tmp_path):
     ops, found = ops_of_two_days
     failing(ops, found.contracts[0], DAY, "id.required", at=at(DAY, 8.7), run_id="again", source_row=88)
@@ -204,6 +217,7 @@ def test_nothing_that_was_sent_comes_alive(home, tmp_path):
     contracts = [contract(f"d{n}", "data", title=f"{text} · {text}x") for n, text in enumerate(HOSTILE)]
     for declared, text in zip(contracts, HOSTILE, strict=True):
         delivered(ops, declared, DAY, reason=text)
+        delivered(ops, declared, DAY, event="withdrawn", name=text)
         checked(ops, declared, DAY, f"{text}.required", 1, 2, check=text, message=text)
         failing(ops, declared, DAY, f"{text}.required", source_file=text, key=text, delivery_id=text)
         failed = {"status": "failed", "error": text, "department": declared.department, "day": DAY, "step": "clean"}
