@@ -16,25 +16,19 @@ from tempfile import TemporaryDirectory
 from lakehouse.runs import code_version
 from tests.chaos.plan import Plan
 
-_PRELOADED = [
-    "__main__",
-    "tests.chaos.child",
-    "tests.chaos.points",
-    "tests.chaos.story",
-    "jobs.pull",
-    "jobs.clean",
-    "jobs.relate",
-    "jobs.release",
-    "jobs.scorecard",
-    "jobs.maintain",
-    "jobs.restore",
-    "jobs.rebuild",
-    "lakehouse.rowhash",
-    "lakehouse.sources.files",
-    "lakehouse.damage",
-    "jobs.cli.quarantine",
-    "jobs.validation",
-]
+_PRELOADED = (
+    *(
+        "__main__",
+        "tests.chaos.child",
+        "tests.chaos.points",
+        "tests.chaos.story",
+        "jobs.pull",
+        "jobs.clean",
+        "jobs.relate",
+    ),
+    *("jobs.release", "jobs.scorecard", "jobs.maintain", "jobs.restore", "jobs.rebuild", "jobs.validation"),
+    *("jobs.cli.quarantine", "lakehouse.rowhash", "lakehouse.sources.files", "lakehouse.damage"),
+)
 
 code_version()  # known before the first fork: every process of a trial runs the same code, whatever is committed meanwhile
 

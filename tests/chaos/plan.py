@@ -29,9 +29,9 @@ class Plan:
         return cls(act, fault, point, int(nth), int(chance))
 
 
-def drawn(seed: int, points: Mapping[str, Sequence[str]]) -> Plan:
+def drawn(seed: int, points: Mapping[str, Sequence[str]], engine: str = "embedded") -> Plan:
     """The plan of a seed; `points` are those every act comes upon when nothing disturbs it."""
-    chance = random.Random(seed)
+    chance = random.Random(f"{engine} {seed}")
     act = chance.choice(sorted(points))
     fault = chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
     there = [point for point in points[act] if fault not in _GOES_ON or not point.endswith(" data")]

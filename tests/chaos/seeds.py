@@ -48,7 +48,7 @@ class Stage:
     """The scenes, each made when it is first asked for, and a folder for every seed."""
 
     root: Path
-    engine: str | None = None
+    engine: str = "embedded"
     _scenes: dict[str, Scene] = field(default_factory=dict)
 
     def scene(self, act: str) -> Scene:
@@ -66,7 +66,7 @@ class Stage:
             town = Town.at(folder / "before", self.scene(act.since).ends)
         else:
             (folder / "before").mkdir(parents=True)
-            town = Town(folder / "before", engine=self.engine)
+            town = Town(folder / "before")
         if act.since:
             perform(town, [("maintain", str(DAY))])  # books of many small files would make every seed slow
         act.prepared(town)

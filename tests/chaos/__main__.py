@@ -1,0 +1,100 @@
+"""`make chaos`: seeds one after the other, a line each; goes on where it stopped, for what has been tried stands in a file.
+
+`python -m tests.chaos --plan ...` repeats one plan, as a failing seed prints it.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.chaos.faults import SMALL_BYTES
+from tests.chaos.plan import Plan, drawn
+from tests.chaos.seeds import Stage, Verdict, tried
+
+ENGINES = ("embedded", "spark")
+_HISTORY = Path(".chaos")
+
+
+def main() -> int:
+    """Runs what is asked for; returns 0 when every promise held in every seed that was ever tried from this base."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs=2, default=(160, 40), help="how many, embedded and with Spark")
+    parser.add_argument("--base", type=int, default=1, help="the first seed; another base is another history")
+    parser.add_argument("--plan", type=Plan.of, help="only this one")
+    asked = parser.parse_args()
+    os.environ["CITYLAKE_LOG_LEVEL"] = "CRITICAL"
+    if asked.plan:
+        with disk() as root:
+            return _said("", tried(Stage(root), asked.plan))
+    _HISTORY.mkdir(exist_ok=True)
+    history = _HISTORY / f"{asked.base}.jsonl"
+    for engine, count in zip(ENGINES, asked.seeds, strict=True):
+        _go_on(history, engine, range(asked.base, asked.base + count))
+    return _summed_up(history)
+
+
+def _go_on(history: Path, engine: str, seeds: range) -> None:
+    done = {(row["engine"], row["seed"]) for row in _told(history) if not row["broken"]}
+    if not (left := [seed for seed in seeds if (engine, seed) not in done]):
+        return
+    with disk() as root, history.open("a") as file:
+        stage = Stage(root, engine)
+        for seed in left:
+            verdict = tried(stage, drawn(seed, stage.points(), engine))
+            _said(f"{engine} {seed}", verdict)
+            row = {"engine": engine, "seed": seed, "plan": str(verdict.plan), "hit": verdict.hit}
+            row |= {"broken": verdict.broken, "seconds": round(verdict.seconds, 1)}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.flush()
+
+
+@contextmanager
+def disk() -> Iterator[Path]:
+    """A folder for towns: on a small disk of its own where one can be mounted, so that it can be filled up."""
+    root = Path(tempfile.mkdtemp(prefix="citylake-chaos-"))
+    size = f"size={SMALL_BYTES >> 20}m"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(root)], capture_output=True, check=False)
+    try:
+        yield root
+    finally:
+        if mounted.returncode == 0:
+            subprocess.run(["umount", "--lazy", str(root)], check=False)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _said(which: str, verdict: Verdict) -> int:
+    state = "BROKEN" if verdict.broken else "held" if verdict.hit else "held (its moment didn't come)"
+    print(f"{which:<13} {verdict.seconds:5.1f} s  {state}  {verdict.plan}", flush=True)
+    for line in verdict.broken:
+        print(f"    {line[:300]}")
+    if verdict.broken:
+        print(f"    again: {sys.executable} -m tests.chaos --plan '{verdict.plan}'", flush=True)
+    return int(bool(verdict.broken))
+
+
+def _told(history: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in history.read_text().splitlines()] if history.exists() else []
+
+
+def _summed_up(history: Path) -> int:
+    last = {(row["engine"], row["seed"]): row for row in _told(history)}.values()
+    kinds = [":".join(str(row["plan"]).split(":")[:2]) for row in last]
+    tries, hits = Counter(kinds), Counter(kind for kind, row in zip(kinds, last, strict=True) if row["hit"])
+    broken = Counter(kind for kind, row in zip(kinds, last, strict=True) if row["broken"])
+    print(f"\n{'act and fault':<28} seeds   hit  broken")
+    for kind in sorted(tries):
+        print(f"{kind:<28} {tries[kind]:5} {hits[kind]:5} {broken[kind]:7}")
+    print(f"{'all':<28} {len(kinds):5} {sum(hits.values()):5} {sum(broken.values()):7}")
+    return int(bool(broken))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

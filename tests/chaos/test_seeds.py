@@ -1,0 +1,46 @@
+"""Seeds of the day: an act of the town, disturbed. `make chaos` runs many more; what it found stands below as plans."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos.__main__ import disk
+from tests.chaos.plan import Plan, drawn
+from tests.chaos.seeds import Stage, tried
+from tests.jobs.small_city import own_settings
+
+FOUND = (
+    # a restore cut off after its commit: nobody knew that the days had to run again
+    "restore:kill:restore silver/shops__licences after:1:0",
+    # the same in bronze: the deliveries counted as loaded, and never came back
+    "restore:kill:restore bronze/parks__plantings after:1:0",
+    # a rebuild cut off: the next release served what was there of it
+    "rebuild:kill:write silver/shops__licences after:1:0",
+    # two maintain the lake at once: a landed file was gone already
+    "maintain:zombie:remove landing/parks before:1:0",
+    # a damaged table was mended, but the newest release named the lost file until the next night
+    "replay:damage::1:532510",
+)
+"""Plans that broke a promise once, and what was wrong."""
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with own_settings() as patch, disk() as root:
+        for name in ("LOG_LEVEL", "THREADS", "MIN_FREE_MB", "DEBUG"):
+            patch.setenv(f"CITYLAKE_{name}", "")
+        patch.setenv("CITYLAKE_LOG_LEVEL", "CRITICAL")
+        yield Stage(root)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_every_promise_holds_whatever_happens(stage: Stage, seed: int) -> None:
+    verdict = tried(stage, drawn(seed, stage.points()))
+    assert not verdict.broken, f"{verdict.plan}: {verdict.broken}"
+
+
+@pytest.mark.parametrize("text", FOUND)
+def test_what_was_broken_once_holds(stage: Stage, text: str) -> None:
+    verdict = tried(stage, Plan.of(text))
+    assert verdict.hit
+    assert not verdict.broken, verdict.broken
