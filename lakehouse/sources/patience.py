@@ -2,13 +2,16 @@
 one host."""
 
 import logging
+import os
 import socket
+import ssl
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from threading import Event, Timer
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -26,7 +29,7 @@ from tenacity import (
 )
 
 from lakehouse.contract import Limits
-from lakehouse.errors import SourceRefused, SourceUnavailable
+from lakehouse.errors import EnvironmentFault, SourceRefused, SourceUnavailable
 from lakehouse.sources.login import Login
 
 ATTEMPTS = 5
@@ -143,7 +146,8 @@ class Client(Patience):
         self._timer = Timer(limits.seconds, self._cut)
         self._timer.daemon = True
         self._login = login or Login()
-        self._client = httpx.Client(headers=dict(headers or {}))
+        trusted = _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+        self._client = httpx.Client(headers=dict(headers or {}), verify=trusted)
 
     def __enter__(self) -> Self:
         self._timer.start()
@@ -300,6 +304,19 @@ class Client(Patience):
         refusal = Refusal(what, where=self.where, hint=_HINTS.get(code, "ask the department what the source expects"))
         refusal.code = code
         return refusal
+
+
+@cache
+def _trusted(file: str | None, folder: str | None) -> ssl.SSLContext:
+    """The authorities that the environment names, else those of certifi. Reading them takes as long as asking for a page."""
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise EnvironmentFault(
+            f"the authorities of TLS can't be read: {error.strerror or error}",
+            where=str(file or folder),
+            hint="mend SSL_CERT_FILE or SSL_CERT_DIR",
+        ) from error
 
 
 def _wait(state: RetryCallState) -> float:

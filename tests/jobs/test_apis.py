@@ -56,26 +56,27 @@ def town(city: City, served: Server) -> City:
     return city
 
 
-def night(town: City, day: date) -> None:
+def bring(town: City, day: date) -> None:
     town.step("bring", day, TOWN)
-    town.step("clean", day, TOWN)
 
 
 def content(town: City) -> set[tuple[str, int]]:
+    """What silver holds after all nights."""
+    for day in DAYS:
+        town.step("clean", day, TOWN)
     return {(row["id"], row["v"]) for row in town.rows("silver", "things", day=None)}
 
 
 def test_each_night_asks_from_the_night_before(town: City, register: Register) -> None:
     register.changes(1, 2, 3)
-    night(town, DAYS[0])
+    bring(town, DAYS[0])
     register.changes(4, 5)
-    night(town, DAYS[1])
-    night(town, DAYS[1])  # the same question again, though the day has landed
-    night(town, DAYS[2])
+    bring(town, DAYS[1])
+    bring(town, DAYS[1])  # the same question again, though the day has landed
+    bring(town, DAYS[2])
     assert register.asked == ["", "2", "2", "4"]
-    assert content(town) == {("r0", 3), ("r1", 4), ("r2", 5)}
     register.changes(6)
-    night(town, DAYS[1])  # a day again while the source goes on: more than before, nothing less
+    bring(town, DAYS[1])  # a day again while the source goes on: more than before, nothing less
     assert register.asked[-1] == "2"
     assert content(town) == {("r0", 6), ("r1", 4), ("r2", 5)}
 
@@ -84,16 +85,15 @@ def test_what_was_landed_and_not_loaded_is_asked_for_again(
     town: City, register: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register.changes(1)
-    night(town, DAYS[0])
+    bring(town, DAYS[0])
     register.changes(2, 3)
     with monkeypatch.context() as patch:
         patch.setattr(pull, "load", lambda *args: (_ for _ in ()).throw(RuntimeError("killed")))
         with pytest.raises(DatasetsFailed):
             town.step("bring", DAYS[1], TOWN)
-    night(town, DAYS[2])
+    bring(town, DAYS[2])
     assert register.asked == ["", "0", "0"]
-    assert content(town) == {("r1", 1), ("r2", 2), ("r0", 3)}
-    night(town, DAYS[1])
+    bring(town, DAYS[1])
     assert content(town) == {("r1", 1), ("r2", 2), ("r0", 3)}
 
 

@@ -1,13 +1,11 @@
 import hashlib
 import json
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -15,6 +13,7 @@ from tenacity import wait_none
 
 from lakehouse.errors import CitylakeError, ContractError, DeliveryUnreadable, SourceRefused, SourceUnavailable
 from lakehouse.sources import Received, patience
+from tests.lakehouse.sources.loopback import Reply, Request, Server
 
 Fetched = Callable[..., list[Received]]
 SECRET = "s3cr3t/t:ken"
@@ -37,34 +36,21 @@ class Api:
         page, size = int(query.get("page", ["1"])[0]), int(query.get("size", ["100"])[0])
         body = json.dumps({"data": self.rows[(page - 1) * size : page * size]}).encode()
         etag = f'"{hashlib.md5(body).hexdigest()}"' if self.etags else ""
-        if etag and headers.get("If-None-Match") == etag:
+        if etag and headers.get("if-none-match") == etag:
             return 304, {}, b""
         return 200, {"ETag": etag} if etag else {}, body
 
+    def __call__(self, request: Request) -> Reply:
+        self.asked.append((request.target, dict(request.headers), time.monotonic()))
+        status, headers, body = self.answer(request.target, dict(request.headers))
+        return Reply(body, status, headers)
+
 
 @pytest.fixture
-def api() -> Iterator[Api]:
-    api = Api()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            api.asked.append((self.path, dict(self.headers), time.monotonic()))
-            status, headers, body = api.answer(self.path, dict(self.headers))
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    api.url = f"http://127.0.0.1:{server.server_port}/v1/rents"
-    yield api
-    server.shutdown()
-    server.server_close()
+def api(server: Server) -> Api:
+    api = Api(url=f"{server.url}/v1/rents")
+    server.answer = api
+    return api
 
 
 @pytest.fixture
@@ -234,7 +220,7 @@ def test_credentials_come_from_the_connection(
 ):
     monkeypatch.setenv("CITYLAKE_CONN_RENTS", uri)
     fetched(connection="rents")
-    assert api.asked[0][1]["Authorization"] == expected
+    assert api.asked[0][1]["authorization"] == expected
 
 
 def test_credentials_go_to_their_own_host_only(fetched: Fetched, api: Api, monkeypatch: pytest.MonkeyPatch):

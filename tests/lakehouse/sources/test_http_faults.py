@@ -6,7 +6,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from itertools import repeat
 from pathlib import Path
 from threading import Event
@@ -14,7 +14,7 @@ from threading import Event
 import pytest
 from tenacity import wait_none
 
-from lakehouse.errors import CitylakeError, DeliveryUnreadable, SourceRefused, SourceUnavailable
+from lakehouse.errors import CitylakeError, DeliveryUnreadable, EnvironmentFault, SourceRefused, SourceUnavailable
 from lakehouse.formats import pages, read
 from lakehouse.sources import Received, patience
 from tests.lakehouse.sources.conftest import contract_of
@@ -100,6 +100,7 @@ def test_a_body_without_end_stops_at_the_limit(fetched: Fetched, server: Server,
         fetched(limits={"bytes": 1_000_000})
 
 
+@cache
 def bomb(times: int) -> bytes:
     """A list with 64 MB of blanks in it, in some 64 KB, packed once or more."""
     packer, packed = zlib.compressobj(9, wbits=31), b""
@@ -181,6 +182,12 @@ def test_gzip_in_several_members(fetched: Fetched, server: Server):
 def test_what_is_not_http(fetched: Fetched, server: Server, answer: bytes):
     server.answer = lambda request: Reply(raw=[answer])
     with pytest.raises(CitylakeError, match=r"broke off|HTTP 999"):
+        fetched()
+
+
+def test_authorities_that_cannot_be_read(fetched: Fetched, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    with pytest.raises(EnvironmentFault, match="authorities of TLS can't be read: No such file"):
         fetched()
 
 

@@ -70,6 +70,34 @@ def test_pages_by_offset(offsets: Server, all_ids: CALL):
     assert [request.query["offset"] for request in offsets.asked] == ["0", "2", "4"]
 
 
+WAYS = {
+    "number": {"page": {"size": 2}},
+    "number from 0": {"page": {"size": 2, "start": 0, "param": "index"}},
+    "number until empty": {"page": {"size": 2, "ends": "empty"}},
+    "offset": {"page": {"by": "offset", "size": 2}},
+    "offset until empty": {"page": {"by": "offset", "size": 3, "ends": "empty"}},  # of 2 rows at most
+    "token": {"next": {"path": "next", "param": "offset"}},
+    "link": {"next": {"path": "link"}},
+}
+
+
+@pytest.mark.parametrize("total", [None, "total"])
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_brings_every_row_once(server: Server, all_ids: CALL, way: str, total: str | None):
+    rows: list[dict[str, object]] = []
+
+    def answer(request: Request) -> Reply:
+        said = {name: int(value) for name, value in request.query.items()}
+        first = said.get("offset", 2 * said.get("index", said.get("page", 1) - 1))
+        more = {"next": first + 2, "link": f"?offset={first + 2}"} if first + 2 < len(rows) else {}
+        return Reply(body(rows[first : first + 2], total=len(rows), **more))
+
+    server.answer = answer
+    for count in range(6):
+        rows[:] = [{"id": f"r{number}"} for number in range(count)]
+        assert all_ids(**WAYS[way], **({"total": total} if total else {})) == [row["id"] for row in rows]
+
+
 def test_pages_shorter_than_asked_for_end_with_an_empty_one(offsets: Server, all_ids: CALL):
     assert all_ids(page={"by": "offset", "size": 1000, "ends": "empty"}) == EVERY
     assert [request.query["offset"] for request in offsets.asked] == ["0", "2", "4", "5"]
