@@ -23,12 +23,10 @@ from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, Zi
 from lakehouse.contract import Limits
 from lakehouse.errors import DeliveryUnreadable, LakeError
 from lakehouse.formats import encoding
-from lakehouse.formats.reading import over_limit
+from lakehouse.formats.reading import like_a_bomb, over_limit
 from lakehouse.source import Dialect
 
 MOST_ENTRIES = 10_000
-_SMALL, _RATIO = 64 << 20, 200
-"""Above 64 MB unpacked, real data shrinks to a tenth or so, never to a two-hundredth; a bomb to a thousandth and less."""
 _LONGEST_NAME, _LONGEST_SHOWN = 500, 80
 _MOST_AT_ONCE = 8 << 20
 """Bytes: ten thousand entries with long names have a directory of 2 MB; a header that announces gigabytes would take as
@@ -162,9 +160,20 @@ class _Guarded(BufferedReader):
 
 
 def _zipped(package: ZipFile, path: Path, limits: Limits, where: str) -> list[Member]:
+    return [
+        Member(_zip_name(entry, where), entry.file_size, partial(_entry, package, entry))
+        for entry in looked_through(package, path, limits, where)
+        if not entry.is_dir()
+    ]
+
+
+def looked_through(package: ZipFile, path: Path, limits: Limits, where: str) -> list[ZipInfo]:
+    """The entries of a zip, if they are what they seem. Raises DeliveryUnreadable for a bomb or a password."""
     entries = package.infolist()
     size = sum(entry.file_size for entry in entries)
     _refuse_bomb(len(entries), size, path.stat().st_size, limits, where)
+    if any(entry.flag_bits & _ENCRYPTED for entry in entries):
+        raise _refused("it is protected by a password", where, "ask for it without")
     place = 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < place:
@@ -172,7 +181,7 @@ def _zipped(package: ZipFile, path: Path, limits: Limits, where: str) -> list[Me
         place = entry.header_offset + _LOCAL_HEADER + len(entry.orig_filename) + entry.compress_size
     if place > package.start_dir:
         raise _refused("an entry of it reaches into the directory", where)
-    return [Member(_zip_name(e, where), e.file_size, partial(_entry, package, e)) for e in entries if not e.is_dir()]
+    return entries
 
 
 _LOCAL_HEADER = 30
@@ -184,8 +193,6 @@ def _zip_name(entry: ZipInfo, where: str) -> str:
     """The entry's name, if the entry is a plain file that can be read."""
     raw = entry.orig_filename
     name = raw if entry.flag_bits & _UTF8_NAME else _decoded(raw.encode("cp437"))
-    if entry.flag_bits & _ENCRYPTED:
-        raise _refused("it is protected by a password", where, "ask for it without")
     if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
         raise _refused(f"'{_shown(name)}' is a link or a device", where)
     if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2):
@@ -295,8 +302,8 @@ def _refuse_bomb(entries: int, size: int, packed: int, limits: Limits, where: st
         raise _refused(f"it holds more than {MOST_ENTRIES} files", where, "deliver several archives")
     if size > limits.bytes:
         raise over_limit("bytes", size, limits.bytes, where)
-    if size > _SMALL and size > _RATIO * packed:
-        raise _refused(f"{packed} bytes unpack to {size} and more, like a bomb", where, "deliver it without packing")
+    if like_a_bomb(size, packed):
+        raise _refused(f"{packed} bytes unpack to {size} and more, like a bomb", where, "deliver it as CSV, not packed")
 
 
 @contextmanager

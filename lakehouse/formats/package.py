@@ -11,15 +11,14 @@ from zlib import error as ZlibError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
+from lakehouse.contract import Limits
 from lakehouse.errors import DeliveryUnreadable
+from lakehouse.formats.archive import looked_through
 
-_MOST_ENTRIES = 10_000
-_MOST_BYTES = 1 << 30
+_LIMITS = Limits(bytes=1 << 30)
 _MOST_CELLS = 20_000_000
 """A reader keeps the whole rectangle of a sheet in memory, up to 32 bytes a cell: one cell in the last corner of an
 otherwise empty sheet would ask for 500 GB."""
-_SMALL, _RATIO = 64 << 20, 200
-"""Above 64 MB unpacked, sheets of real data shrink to a tenth or so, never to a two-hundredth."""
 
 _CELL = re.compile(rb"""<(?:\w+:)?c\s[^<>]*?\br=["']([A-Z]{1,3})([0-9]{1,7})["'][^<>/]*>""")
 _ERROR = re.compile(
@@ -35,14 +34,9 @@ def inspect(path: Path, where: str) -> None:
     """Unpacks every entry once, keeping nothing. Raises DeliveryUnreadable for a bomb, a damaged or foreign package."""
     try:
         with ZipFile(path) as package:
-            entries = package.infolist()
             if not {"xl/workbook.xml", _CONTENT} & {*package.namelist()}:
                 raise _unreadable("it is a zip file without a workbook", where, "save it as .xlsx")
-            size = sum(entry.file_size for entry in entries)
-            bloated = size > _SMALL and size > _RATIO * path.stat().st_size
-            if len(entries) > _MOST_ENTRIES or size > _MOST_BYTES or bloated:
-                raise _unreadable(f"the workbook unpacks to {size} bytes", where, "deliver large tables as CSV")
-            for entry in entries:
+            for entry in looked_through(package, path, _LIMITS, where):
                 with package.open(entry) as stream:
                     rows, columns = _extent(stream)
                 if rows * columns > _MOST_CELLS:

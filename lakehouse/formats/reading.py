@@ -24,6 +24,7 @@ Row = TypeVar("Row")
 
 _LINE_BREAK = re.compile(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 _IN_MEMORY = 8 << 20
+_SMALL, _RATIO = 64 << 20, 200
 _JUDGED_FROM = 1_000
 _AT_ONCE = 20_000
 
@@ -128,6 +129,12 @@ def over_limit(limit: str, found: int, allowed: int, where: str) -> DeliveryUnre
         where=where,
         hint=f"ask the department, or raise 'limits: {{{limit}: ...}}' in the contract",
     )
+
+
+def like_a_bomb(size: int, packed: int) -> bool:
+    """Whether nobody means what unpacks to this size: above 64 MB, real data shrinks to a tenth or so, never to a
+    two-hundredth."""
+    return size > _SMALL and size > _RATIO * packed
 
 
 def header(cells: Sequence[str], contract: Contract, where: str) -> list[str]:

@@ -17,7 +17,7 @@ import pytest
 
 from lakehouse.contract import Limits
 from lakehouse.errors import CitylakeError, DeliveryUnreadable
-from lakehouse.formats import archive
+from lakehouse.formats import archive, reading
 
 Contents = dict[str, bytes]
 
@@ -177,7 +177,7 @@ ZEROS = bytes(2 << 20)
     ],
 )
 def test_bombs(unpacked: Unpacked, monkeypatch: pytest.MonkeyPatch, name: str, pack: Callable[[], bytes]) -> None:
-    monkeypatch.setattr(archive, "_SMALL", 1 << 20)
+    monkeypatch.setattr(reading, "_SMALL", 1 << 20)
     with pytest.raises(DeliveryUnreadable, match="like a bomb"):
         unpacked(pack(), name)
 
