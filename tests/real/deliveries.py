@@ -18,7 +18,7 @@ from lakehouse.table import Table
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 CATALOG = Path(__file__).parent / "catalog"
 DAY, NEXT = date(2026, 3, 2), date(2026, 3, 3)
-DEPARTMENTS = ("requests", "hotline", "air", "taxis", "places", "water")
+DEPARTMENTS = ("requests", "hotline", "air", "taxis", "places", "water", "divisions")
 
 DROPS = {
     ("requests.calls", DAY): "requests_311/2016.csv",
@@ -30,6 +30,9 @@ DROPS = {
     ("taxis.fixes", DAY): "gps_tdrive/*.txt",
     ("places.shanghai", DAY): "poi_shanghai/*.csv",
     ("water.telemetry", DAY): "water/*.csv",
+    ("divisions.areas", DAY): "divisions/areas.csv",
+    ("divisions.streets", DAY): "divisions/streets.csv",
+    ("divisions.tree", DAY): "divisions/ok_data_level4.csv",
 }
 """What lies in the inbox: the files of a dataset and day, as a pattern under the shared folder."""
 
@@ -95,7 +98,7 @@ def table_of(path: Path) -> tuple[list[Any], Records]:
         sheet = openpyxl.load_workbook(path, read_only=True).worksheets[0]
         header, *records = [list(row) for row in sheet.iter_rows(values_only=True)]
     else:
-        with path.open(encoding="utf-8", newline="") as lines:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
             header, *records = csv.reader(lines)
     return header, records
 
