@@ -35,6 +35,7 @@ def _table(old: Contract, new: Contract) -> Iterator[Change]:
         ("key", "rows are told apart differently"),
         ("load", "the table is built differently"),
         ("order", "another column decides which version of a row is newer"),
+        ("cdc", "changes say otherwise what was done"),
         ("point", "positions are computed differently"),
     ):
         if getattr(old, name) != getattr(new, name):

@@ -162,7 +162,7 @@ class Plan:
     def repeated(self, bit: int, columns: tuple[str, ...]) -> str:
         """SQL: row ids of every row but the first with the same `columns`, among rows that no other rule rejects.
 
-        Reads the view `candidates`, a table like bronze.
+        Of upserts and changes the first row of a value may come again under its key. Reads the view `candidates`, a table like bronze.
         """
         typed = self._typed("candidates", tuple(self.contract.columns))
         wanted = [f't0."{name}" IS NOT NULL' for name in columns]
@@ -170,10 +170,14 @@ class Plan:
             wanted += [f"NOT {self._hit(mask)}" for mask in range(self.masks)]
         same = ", ".join(f't0."{name}"' for name in columns)
         order = "_loaded_at, _delivery_id, _source_file, _source_row"
-        number = f"row_number() OVER (PARTITION BY {same} ORDER BY {order}) AS _n"
+        window = f"OVER (PARTITION BY {same} ORDER BY {order})"
+        again = f"row_number() {window} > 1"
+        if self.contract.rank and self.row_rules[bit].id != "key.unique":  # a newer version of the same row may keep it
+            key = "row(" + ", ".join(f't0."{name}"' for name in self.contract.key) + ")"
+            again = f"first_value({key}) {window} IS DISTINCT FROM {key}"
         judged = self._judged(typed, repeats=False)
-        rows = f"SELECT t0.*, {number} FROM ({judged}) AS t0 WHERE {' AND '.join(wanted)}"
-        return f"SELECT {', '.join(ROW_ID)}, CAST({1 << self._place(bit)} AS BIGINT) AS bit FROM ({rows}) AS t0 WHERE _n > 1"
+        rows = f"SELECT t0.*, {again} AS _again FROM ({judged}) AS t0 WHERE {' AND '.join(wanted)}"
+        return f"SELECT {', '.join(ROW_ID)}, CAST({1 << self._place(bit)} AS BIGINT) AS bit FROM ({rows}) AS t0 WHERE _again"
 
     @property
     def follows(self) -> bool:

@@ -33,11 +33,13 @@ from lakehouse.settings import Settings
 from lakehouse.source import FileSource
 
 _UNPARSABLE_SHOWN = 100
+_BESIDE = ("reference", "change")
+"""Kinds of checks that look at more than the file."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What a night would make of the file. `unjudged` are rules that look into other datasets, and those under `gx:`
+    """What a night would make of the file. `unjudged` are rules that look at more than the file, and those under `gx:`
     where they weren't asked for.
 
     `failing` holds at most 1,000 rows a rule, `lost` the first unparsable records. A slice that isn't `served` broke
@@ -137,10 +139,10 @@ def _check(
         not verdict.broken(tally),
         tuple(done.undeclared),
         tuple(done.missing),
-        (*verdict.results(tally), *told),
+        (*(result for result in verdict.results(tally) if result.rule.check.kind not in _BESIDE), *told),
         (*tally.failing, *more),
         tuple(islice(reading.unparsable, _UNPARSABLE_SHOWN)),
-        tuple(rule for rule in plan.rules if rule.check.kind in ("reference", "gx") and rule not in asked),
+        tuple(rule for rule in plan.rules if rule.check.kind in (*_BESIDE, "gx") and rule not in asked),
     )
 
 

@@ -137,11 +137,11 @@ class Verdict:
         self._of_slice = [*_tables(plan, measured), _header(plan, headers)]
 
     def results(self, tally: Tally) -> list[Result]:
-        """The outcome of every rule: tables, header, rows, positions."""
-        judged = (*self._plan.row_rules, *self._plan.point_rules, *self._plan.change_rules)
+        """The outcome of every rule: tables, header, rows, positions, changes."""
+        judged = (*self._plan.row_rules, *self._plan.point_rules)
         counts = [tally.counts.get(rule.id, Count()) for rule in judged]
         rows = [Result.of(rule, count.evaluated, count.passed) for rule, count in zip(judged, counts, strict=True)]
-        return [*self._of_slice, *rows]
+        return [*self._of_slice, *rows, *(_of_changes(rule, tally) for rule in self._plan.change_rules)]
 
     def broken(self, tally: Tally) -> list[Rule]:
         """The `fail:` rules that the slice breaks."""
@@ -159,6 +159,13 @@ def _tables(plan: Plan, measured: Mapping[int, Mapping[str, Any]]) -> list[Resul
             observed = visible(plan.contract, rule, row["observed"])
             results.append(Result.of(rule, row["evaluated"], row["passed"], observed=observed))
     return results
+
+
+def _of_changes(rule: Rule, tally: Tally) -> Result:
+    """A rule about changes, which only a slice that is served is judged by."""
+    if (count := tally.counts.get(rule.id)) is None:
+        return Result(rule, "unknown", 0, 0, message="not merged, so not compared with what is there")
+    return Result.of(rule, count.evaluated, count.passed)
 
 
 def _header(plan: Plan, headers: Sequence[Header]) -> Result:

@@ -174,7 +174,7 @@ def _of_column(rule: Rule, contract: Contract, standards: Mapping[str, Standard]
             regex = portable(standard.pattern)
             if regex and not (standard.digit or standard.codes):  # an algorithm or a list of codes is more than that
                 return "expect_column_values_to_match_regex", about | {"regex": regex}
-        case "unique":
+        case "unique" if not contract.rank or rule.id == "key.unique":
             columns = list(rule.columns) + [n for n in (contract.order,) if n and rule.id == "key.unique"]
             if len(columns) == 1:
                 return "expect_column_values_to_be_unique", about

@@ -101,3 +101,8 @@ def test_the_heaviest_come_first() -> None:
 
 def test_a_format_left_out_is_iso() -> None:
     assert diff(column("built_on", format=None), column("built_on", format="iso")) == ()
+
+
+def test_operations_read_otherwise_are_breaking() -> None:
+    old, new = (changed(load="cdc", order="built_on", cdc={"op": op}) for op in ("op", "what"))
+    assert [(change.weight, change.where) for change in diff(old, new)] == [("breaking", "cdc")]

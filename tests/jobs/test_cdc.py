@@ -8,10 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expectations.catalog import load
+from jobs.check import check
 from jobs.rebuild import rebuild
 from lakehouse.compare import compare
 from lakehouse.lake import Lake
@@ -161,6 +163,25 @@ def test_findings_are_the_same_when_the_day_runs_again(city: City) -> None:
     assert city.table("silver", "things").version() == 1
 
 
+def test_a_run_cut_off_before_its_books_is_healed_by_the_next(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    city.declare("things", COLUMNS, **CHANGES)
+    deliver(city, ["a", 1, "one", 1, "I"])
+    city.night()
+    deliver(city, ["a", 2, "two", 1, "I"], ["b", 2, "", "", "D"], day=NEXT)
+    with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
+        cut.setattr("jobs.clean.results.note", _cut_off)
+        city.night(NEXT)
+    assert state(city) == {"a": ("two", 1)} and "key.new" not in city.results("things", day=NEXT)
+    city.night(NEXT)
+    assert state(city) == {"a": ("two", 1)}
+    found = city.results("things", day=NEXT)
+    assert (found["key.new"], found["key.known"]) == (("failed", 1, 0), ("failed", 1, 0))
+
+
+def _cut_off(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_change_that_comes_late_is_not_judged_by_what_came_after_it(city: City) -> None:
     city.declare("things", COLUMNS, **CHANGES)
     deliver(city, ["a", 5, "", "", "D"])
@@ -209,6 +230,33 @@ def test_without_its_operation_a_delivery_is_refused(city: City) -> None:
     city.step("bring", DAY, TOWN)
     (word,) = city.book("deliveries")
     assert word["event"] == "refused" and "no column 'op_type' says what was done" in word["reason"]
+
+
+def test_a_slice_that_is_not_served_changes_nothing(city: City) -> None:
+    city.declare("things", COLUMNS, **CHANGES, expect={"fail": [{"row_count": {"min": 2}}]})
+    deliver(city, ["a", 1, "one", 1, "I"], ["b", 1, "two", 2, "I"])
+    city.night()
+    deliver(city, ["a", 2, "", "", "D"], day=NEXT)
+    city.night(NEXT)
+    assert set(state(city)) == {"a", "b"}
+    assert city.quarantine("things", "id", "_op", "_errors", day=NEXT) == [("a", "D", ["row_count"])]
+    assert city.results("things", day=NEXT)["key.known"] == ("unknown", 0, 0)
+
+
+def test_a_file_on_a_desk_is_judged_without_what_is_there(city: City, tmp_path: Path) -> None:
+    city.declare("things", COLUMNS, **CHANGES)
+    city.point()
+    file = tmp_path / "changes.csv"
+    file.write_text(
+        text_of(HEADER, [["a", 1, "one", 1, "I"], ["b", 1, "", "", "D"], ["c", 1, "", 1, "U"], ["d", 1, "x", 1, "?"]])
+    )
+    catalog = load(city.catalog)
+    found = check(file, catalog.contracts[0], dict(catalog.standards), DAY, Settings.from_environment())
+    assert (found.rows.accepted, found.rows.quarantined) == (2, 2)
+    assert {r.rule.id: (r.evaluated, r.passed) for r in found.results if r.status == "failed"} == {
+        "name.required": (3, 2), "operation": (4, 3),
+    }  # fmt: skip
+    assert [rule.id for rule in found.unjudged] == ["key.new", "key.known"]
 
 
 # --- who reads ---

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from lakehouse.engine import spark as spark_engine
 from tests.expectations.test_checks import CASES, declared
 from tests.jobs.small_city import DAY, TOWN, City, own_settings, text_of
 from tests.lakehouse.engine.test_casts import BROKEN, MOMENTS, NUMBERS, SPACED, written_numbers
@@ -143,6 +144,12 @@ def test_changes_leave_what_is_there_after_all_of_them(cities: dict[str, City]) 
     rows = cities["spark"].silver("changes", "id", "note", "_op", day=None)
     assert sorted(row[:2] for row in rows if row[2] != "D") == [(1, "same order"), (3, "later"), (7, "seven")]
     assert sorted(row[0] for row in rows if row[2] == "D") == [2, 4]
+
+
+def test_spark_reads_no_deleted_row(cities: dict[str, City], spark: SparkSession) -> None:
+    table = cities["spark"].table("silver", "changes")
+    seen = spark_engine.read(spark, table, table.version() or 0)
+    assert sorted(row["id"] for row in seen.select("id").collect()) == [1, 3, 7]
 
 
 def test_a_day_that_runs_again_merges_nothing(cities: dict[str, City], monkeypatch: pytest.MonkeyPatch) -> None:
