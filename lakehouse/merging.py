@@ -1,10 +1,12 @@
 """Rows merged into a table that keeps the newest row of every key: which of two is newer, and what a batch says anew."""
 
+import re
 from collections.abc import Sequence
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 NOT_DELETED = "coalesce(_op, '') <> 'D'"
@@ -38,20 +40,37 @@ def newest(rows: pa.Table, key: Sequence[str], rank: Sequence[str]) -> pa.Table:
     return rows.filter(pa.array(wanted))
 
 
-def changing(rows: pa.Table, files: Sequence[str], key: Sequence[str], rank: Sequence[str]) -> tuple[pa.Table, bool]:
-    """Those of `rows` (one per `key`) that are newer than the row the Parquet `files` have of their key, if any, and
-    whether they have one of any."""
+def changing(
+    rows: pa.Table, files: Sequence[str], key: Sequence[str], rank: Sequence[str]
+) -> tuple[pa.Table, pa.Table]:
+    """Those of `rows` (one per `key`) whose key the Parquet `files` don't have, and those newer than the row they have of it."""
     if not files:
-        return rows, False
+        return rows, rows.slice(0, 0)
     with duckdb.connect() as connection:
         connection.register("s", _placed(rows, [*key, *rank]))
         connection.read_parquet(list(files), union_by_name=True).create_view("t")
         met = connection.sql(
             f"SELECT s.place, ({newer(quoted(rank))}) IS TRUE AS newer FROM t JOIN s ON {same(quoted(key))}"
         ).fetchnumpy()
-    wanted: NDArray[np.bool_] = np.ones(len(rows), np.bool_)
-    wanted[met["place"]] = met["newer"]
-    return rows.filter(pa.array(wanted)), bool(np.any(met["newer"]))
+    unknown: NDArray[np.bool_] = np.ones(len(rows), np.bool_)
+    unknown[met["place"]] = False
+    replacing: NDArray[np.bool_] = np.zeros(len(rows), np.bool_)
+    replacing[met["place"]] = met["newer"]
+    return rows.filter(pa.array(unknown)), rows.filter(pa.array(replacing))
+
+
+_PLAIN = re.compile(r"[\w .:/-]*")
+
+
+def within(name: str, values: pa.ChunkedArray) -> str:
+    """SQL: the column `name` of `t` is between the least and the greatest of `values`, so that files without them are left
+    alone. True for values that can't be told as a plain number or text."""
+    least, most = pc.min_max(values).as_py().values()
+    if isinstance(least, int) and not isinstance(least, bool):
+        return f"t.{name} BETWEEN {least:d} AND {most:d}"
+    if isinstance(least, str) and _PLAIN.fullmatch(least) and _PLAIN.fullmatch(most):
+        return f"t.{name} BETWEEN '{least}' AND '{most}'"
+    return "TRUE"
 
 
 def quoted(names: Sequence[str]) -> list[str]:

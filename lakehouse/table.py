@@ -172,16 +172,16 @@ class Table:
         Without such a row there is no commit.
         """
         with self._opened() as table:
-            rows, replaces = rows.cast(uncoded(rows.schema)), False
+            rows = rows.cast(uncoded(rows.schema))
             if table:
                 self.refuse_unmergeable(table, rows.schema, rank)
-                rows, replaces = merging.changing(rows, _files(table), key, rank)
-            if table is None or (rows.num_rows and not replaces):
-                self._write(table, rows.schema, rows.to_batches(), commit, mode="append", partition_by=None)
-            elif replaces:
+            new, replacing = merging.changing(rows, _files(table) if table else (), key, rank)
+            if replacing.num_rows:
+                assert table is not None
+                names = merging.quoted(key)
                 merger = table.merge(
-                    rows,
-                    merging.same(merging.quoted(key)),
+                    pa.concat_tables([replacing, new]),
+                    f"{merging.same(names)} AND {merging.within(names[0], replacing[key[0]])}",
                     source_alias="s",
                     target_alias="t",
                     merge_schema=True,
@@ -189,6 +189,8 @@ class Table:
                     writer_properties=writing(None),
                 )
                 merger.when_matched_update_all().when_not_matched_insert_all().execute()
+            elif new.num_rows or table is None:
+                self._write(table, new.schema, new.to_batches(), commit, mode="append", partition_by=None)
 
     def restore(self, version: int, commit: Commit, transactions: Mapping[str, int] | None = None) -> None:
         """Give the table the content of an earlier version, in a new commit. Delta keeps the transactions of the newest one:

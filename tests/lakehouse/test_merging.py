@@ -88,3 +88,31 @@ def test_equal_order_is_decided_by_what_ranks_behind_it_alone(table: Table) -> N
     assert merge(table, [row("a", 1, place=9, day=9)], rank=("at",)) == 0
     assert merge(table, [row("a", 1, place=4, day=1)]) == 0
     assert merge(table, [row("a", 1, place=6, day=1)]) == 1
+
+
+def test_files_whose_keys_no_replaced_row_has_are_left_alone(table: Table) -> None:
+    merge(table, [row("a", 1), row("b", 1)])
+    other = set(table.files())
+    merge(table, [row("x", 1), row("y", 1)])
+    merge(table, [row("y", 2), row("z", 2)])
+    assert other < set(table.files())
+    assert {name: kept[1] for name, kept in content(table).items()} == {"a": 1, "b": 1, "x": 1, "y": 2, "z": 2}
+
+
+@pytest.mark.parametrize("name", ["it's", '"', "a' OR 'a' = 'a", "苏F-1", "", "%", "back\\slash"])
+def test_a_key_may_be_any_text(table: Table, name: str) -> None:
+    merge(table, [row(name, 1), row("m", 1)])
+    merge(table, [row(name, 2), row("n", 2)])
+    assert {name: kept[1] for name, kept in content(table).items()} == {name: 2, "m": 1, "n": 2}
+
+
+@pytest.mark.parametrize(
+    "keys", [[1, 2], [-5, 2**62], [date(2026, 3, 1), date(1900, 1, 1)], [1.5, -0.25], [True, False]]
+)
+def test_a_key_may_be_of_any_type(table: Table, keys: list[Any]) -> None:
+    def batch(at: int) -> pa.Table:
+        return pa.table({"id": keys, "at": [at, at], "_source_row": [1, 2]})
+
+    for at in (1, 2):
+        table.merge(batch(at), RUN, key=KEY, rank=("at",))
+    assert table.read().sort_by("_source_row").to_pydict() == batch(2).to_pydict()
