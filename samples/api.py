@@ -21,8 +21,8 @@ def running(folder: Path) -> Iterator[str]:
     """Serves `<folder>/<path>.jsonl` at `/<path>` until the end; gives the base URI with its token.
 
     With `?page=1&size=200` (or `pageIndex=0&pageSize=200`) the answer is
-    `{"code": 0, "data": {"rows": [...], "total": n}}`;
-    without it a plain list. The token goes into `Authorization`, as bearer or as password.
+    `{"code": 0, "data": {"rows": [...], "total": n}}`; with `?limit=5` it also has a `next`, for `?limit=5&cursor=<next>`,
+    as long as there is one; with neither it is a plain list. The token goes into `Authorization`, as bearer or as password.
     """
     token = secrets.token_hex(16)
     handler = type("Handler", (_Handler,), {"folder": folder.resolve(), "token": token})
@@ -83,4 +83,8 @@ def _page(rows: list[Any], query: dict[str, list[str]]) -> Any:
             length = int(query[size][0])
             first = (int(query[number][0]) - start) * length
             return {"code": 0, "data": {"rows": rows[first : first + length], "total": len(rows)}}
+    if "limit" in query:
+        first, length = int(query.get("cursor", ["0"])[0]), int(query["limit"][0])
+        more = {"next": str(first + length)} if first + length < len(rows) else {}
+        return {"code": 0, "data": {"rows": rows[first : first + length], "total": len(rows), **more}}
     return rows

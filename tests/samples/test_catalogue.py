@@ -67,7 +67,7 @@ def used(record: type, values: list[object]) -> set[str]:
         (
             HttpSource,
             [c.source for c in ALL if isinstance(c.source, HttpSource)],
-            {"format", "params", "headers", "body", "next", "window", "since"},
+            {"format", "headers", "body", "window", "since"},
         ),
         (PostgresSource, [c.source for c in ALL if isinstance(c.source, PostgresSource)], {"null"}),
         (Paging, [c.source.page for c in ALL if isinstance(c.source, HttpSource) and c.source.page], {"by", "ends"}),

@@ -53,6 +53,16 @@ def test_pages_may_count_from_zero_and_lists_may_be_plain(base: httpx.URL) -> No
     assert isinstance(get(base, f"/weather/warnings/{DAY}").json(), list)
 
 
+def test_pages_may_be_asked_for_by_a_token(base: httpx.URL) -> None:
+    path = f"/weather/warnings/{DAY}?limit=5"
+    rows, cursor = [], ""
+    while cursor is not None:
+        data = get(base, path + (f"&cursor={cursor}" if cursor else "")).json()["data"]
+        rows, cursor = rows + data["rows"], data.get("next")
+    assert rows == get(base, f"/weather/warnings/{DAY}").json()
+    assert len(rows) == data["total"] > 5
+
+
 def test_an_unchanged_page_is_answered_304(base: httpx.URL) -> None:
     path = f"/weather/warnings/{DAY}"
     tag = get(base, path).headers["ETag"]
