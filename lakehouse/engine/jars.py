@@ -60,11 +60,12 @@ def folder() -> Path:
 
 
 def jar_paths() -> list[Path]:
-    """The JARs' files, for `spark.jars`. Raises EnvironmentFault when one isn't there."""
+    """The JARs' files for Spark's class path, and those in the folder `drivers` beside them: JDBC drivers of databases that
+    aren't on the list. Raises EnvironmentFault when a listed one isn't there."""
     paths = [folder() / jar.name for jar in listed()]
     if missing := [path.name for path in paths if not path.exists()]:
         raise EnvironmentFault(f"JARs missing: {', '.join(missing)}", where=str(folder()), hint=f"run: {COMMAND}")
-    return paths
+    return [*paths, *sorted((folder() / "drivers").glob("*.jar"))]
 
 
 def damaged() -> list[str]:

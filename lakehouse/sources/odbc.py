@@ -5,19 +5,19 @@ query a pair of the driver's connection string. Drivers for databases without a 
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from functools import partial
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pyarrow as pa
-from arrow_odbc import BatchReader, Error, connect
 
 from lakehouse.errors import CitylakeError, EnvironmentFault
 from lakehouse.formats.parquet import text
-from lakehouse.source import DriverSource, TableSource
+from lakehouse.source import DriverSource
 from lakehouse.sources.apart import apart
-from lakehouse.sources.query import CONNECT_S, Condition, Query, Trouble, empty
+from lakehouse.sources.query import CONNECT_S, Query, Trouble, empty, quoting
 from lakehouse.sources.received import Asked, Received
 
 _BUFFER_BYTES = 128 << 20
@@ -42,38 +42,23 @@ def fetch(asked: Asked, source: DriverSource) -> Iterator[Received]:
     ISO 8601, other numbers as the shortest text that is read as the same again, bytes hexadecimal."""
     from lakehouse.sources import tables  # drags in what the process of its own has no use for
 
-    yield from tables.fetch(asked, source, lambda query: apart(read, query), ("odbc",))
+    yield from tables.fetch(asked, source, lambda query: apart(partial(read, source=source), query), ("odbc",))
 
 
-def read(query: Query) -> Iterator[pa.RecordBatch]:
+def read(query: Query, source: DriverSource) -> Iterator[pa.RecordBatch]:
     """The table's rows as batches of text, the first of them empty. A driver's crash ends the process."""
-    quoted = quoting(query.source)
+    quoted = quoting(source)
     with _refusals(query):
         probe = _opened(query, f"SELECT * FROM {query.table(quoted)} WHERE 1 = 0")
         columns = query.checked(probe.schema.names)
         yield empty(columns)
-        for batch in _opened(query, query.select(map(quoted, columns), quoted, lambda one: compared(one, quoted))):
+        for batch in _opened(query, query.escaped(columns, quoted)):
             yield pa.RecordBatch.from_arrays([text(column) for column in batch.columns], names=columns)
 
 
-def quoting(source: TableSource) -> Callable[[str], str]:
-    """How names are quoted in a database of which only its quotation mark is known."""
-    mark = source.quote if isinstance(source, DriverSource) else '"'
-    return lambda name: mark + name.replace(mark, mark * 2) + mark
+def _opened(query: Query, sql: str) -> Any:
+    from arrow_odbc import connect
 
-
-def compared(condition: Condition, quoted: Callable[[str], str]) -> str:
-    """A condition with its value, in the escapes that every driver of ODBC and JDBC translates. Only numbers, days and
-    moments of ours are written so; a moment without offset, as the session's clock showed it."""
-    value = condition.value
-    if isinstance(value, datetime):
-        said = f"{{ts '{value.replace(tzinfo=None).isoformat(sep=' ')}'}}"
-    else:
-        said = str(value) if isinstance(value, int) else f"{{d '{value.isoformat()}'}}"
-    return f"{quoted(condition.column)} {condition.sign} {said}"
-
-
-def _opened(query: Query, sql: str) -> BatchReader:
     address = urlsplit(query.uri)
     row_bytes = query.asked.contract.limits.row_bytes
     pairs = "".join(f"{key}={_braced(value)};" for key, value in parse_qsl(address.query))
@@ -96,8 +81,8 @@ def _opened(query: Query, sql: str) -> BatchReader:
 
 def _kind(kind: pa.DataType) -> pa.DataType:
     """As what a column is asked for: as text, where the driver's text is exact."""
-    if pa.types.is_floating(kind) or pa.types.is_timestamp(kind):
-        return kind
+    if pa.types.is_floating(kind) or (pa.types.is_timestamp(kind) and kind.unit != "ns"):
+        return kind  # in nanoseconds there is no year 9999
     return pa.binary() if pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind) else pa.string()
 
 
@@ -107,6 +92,11 @@ def _braced(value: str) -> str:
 
 @contextmanager
 def _refusals(query: Query) -> Iterator[None]:
+    try:
+        from arrow_odbc import Error
+    except OSError:
+        hint = "install unixODBC (Debian: unixodbc)"
+        raise EnvironmentFault("there are no ODBC drivers here", where=query.where, hint=hint) from None
     try:
         yield
     except Error as error:

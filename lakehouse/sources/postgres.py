@@ -49,7 +49,7 @@ def _read(query: Query) -> Iterator[pa.RecordBatch]:
         yield empty(columns)
         try:
             yield from cursor.fetch_record_batch()
-        except OSError:  # without SQLSTATE, when it goes wrong on the way
+        except (OSError, pa.ArrowException):  # without SQLSTATE, when it goes wrong on the way
             raise query.broken_off() from None
 
 

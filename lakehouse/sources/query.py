@@ -19,7 +19,7 @@ from lakehouse.errors import (
 )
 from lakehouse.formats.reading import over_limit
 from lakehouse.settings import connection_uri
-from lakehouse.source import Since, TableSource
+from lakehouse.source import DriverSource, Since, TableSource
 from lakehouse.sources.received import Asked
 
 Value = int | date | datetime
@@ -87,6 +87,22 @@ class Query:
         where = " AND ".join(map(clause, self.conditions))
         return f"SELECT {', '.join(columns)} FROM {self.table(quoted)}" + (f" WHERE {where}" if where else "")
 
+    def escaped(self, columns: Iterable[str], quoted: Callable[[str], str]) -> str:
+        """The query with its values, in the escapes that every driver of ODBC and JDBC translates. Only numbers, days and
+        moments of ours are written so; a moment without its offset, as the session's clock showed it."""
+
+        def compared(condition: Condition) -> str:
+            match condition.value:
+                case datetime() as moment:
+                    said = f"{{ts '{moment.replace(tzinfo=None).isoformat(sep=' ')}'}}"
+                case date() as day:
+                    said = f"{{d '{day.isoformat()}'}}"
+                case number:
+                    said = str(number)
+            return f"{quoted(condition.column)} {condition.sign} {said}"
+
+        return self.select(map(quoted, columns), quoted, compared)
+
     def table(self, quoted: Callable[[str], str]) -> str:
         """The table's whole name."""
         return ".".join(map(quoted, self.source.path))
@@ -115,6 +131,12 @@ class Query:
 def quoted(name: str) -> str:
     """A name by the SQL standard's rule."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def quoting(source: DriverSource) -> Callable[[str], str]:
+    """How names are quoted in a database of which only its quotation mark is known."""
+    mark = source.quote
+    return lambda name: mark + name.replace(mark, mark * 2) + mark
 
 
 Trouble = Literal["login", "table", "right", "query", "down", "busy", "broken", "slow", "wide", "file", "damaged"]

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakehouse.errors import DeliveryUnreadable, EnvironmentFault, NotDelivered, SourceRefused, SourceUnavailable
+from lakehouse.source import OdbcSource
 from lakehouse.sources import Received, odbc
 from lakehouse.sources.query import Query, empty
 from tests.lakehouse.sources.mariadb import MariaDB
@@ -127,13 +128,13 @@ def test_what_is_refused(
         assert "hush" not in f"{caught.value!r} {caught.value}"
 
 
-def _sleeps(query: Query) -> Iterator[pa.RecordBatch]:
+def _sleeps(query: Query, source: OdbcSource) -> Iterator[pa.RecordBatch]:
     yield empty(["id"])
     signal.pthread_sigmask(signal.SIG_BLOCK, [])
     signal.pause()
 
 
-def _crashes(query: Query) -> Iterator[pa.RecordBatch]:
+def _crashes(query: Query, source: OdbcSource) -> Iterator[pa.RecordBatch]:
     yield empty(["id"])
     print("a value")
     os.abort()

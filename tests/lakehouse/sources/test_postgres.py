@@ -75,6 +75,79 @@ def test_the_same_content_gives_the_same_bytes(fetched: Fetched, firms: Callable
     assert fetched()[0].sha256 != first.sha256
 
 
+VALUES = [
+    ("numeric", "1e60 + 1e-20", f"1{'0' * 60}.{'0' * 19}1"),
+    ("float4", "0.1", "0.1"),
+    ("float8", "0.1::float8 + 0.2", "0.30000000000000004"),
+    ("bigint", "-9223372036854775808", "-9223372036854775808"),
+    ("boolean", "true", "true"),
+    ("bytea", r"'\x00ff'", "00ff"),
+    ("digest", r"'\x00ff'", "00ff"),
+    ("bit(10)", "B'1000000001'", "1000000001"),
+    ("date", "'infinity'", "infinity"),
+    ("date", "'0044-03-15 BC'", "0044-03-15 BC"),
+    ("timestamptz", "'9999-12-31 23:59:59.999999+08'", "9999-12-31 23:59:59.999999+08"),
+    ("timestamp", "'2026-11-21 00:00'", "2026-11-21 00:00:00"),
+    ("interval", "'1 month -2 days 3.5 s'", "P1M-2DT3.5S"),
+    ("mood", "'ü 公'", "ü 公"),
+    ("text[]", """ARRAY['a"b', null, '']""", '{"a\\"b",NULL,""}'),
+    ("jsonb", """'{"x": 1.0, "y": "一"}'""", '{"x": 1.0, "y": "一"}'),
+    ("point", "'(1,2)'", "(1,2)"),
+    ("text", "E'\\U0001F600\\n'", "😀\n"),
+    ("text", "''", ""),
+    ("text", "null", None),
+]
+"""Kind of column, value in SQL, and its text."""
+
+
+def test_values_as_the_server_prints_them(fetched: Fetched, run: Callable[..., None]):
+    run(
+        "CREATE DOMAIN digest AS bytea",
+        "CREATE TYPE mood AS ENUM ('ü 公')",
+        f"CREATE TABLE kinds ({', '.join(f'c{number} {kind}' for number, (kind, _, _) in enumerate(VALUES))})",
+        f"INSERT INTO kinds VALUES ({', '.join(value for _, value, _ in VALUES)})",
+        "ALTER DATABASE postgres SET datestyle = 'German'",
+        "ALTER DATABASE postgres SET extra_float_digits = -5",
+    )
+    assert list(rows(fetched(table="kinds")[0])[0]) == [text for _, _, text in VALUES]
+    run("ALTER DATABASE postgres RESET ALL", "DROP TABLE kinds")
+
+
+@pytest.mark.parametrize("column", ["at", "n", "day", "v"])
+def test_what_is_new(fetched: Fetched, run: Callable[..., None], column: str):
+    run(
+        "CREATE TABLE news (id int, at timestamptz, n timestamp, day date, v numeric)",
+        "INSERT INTO news VALUES (1, '2026-11-20 16:00:00.1+00', '2026-11-21 00:00:00.1', '2026-11-20', 9),"
+        " (2, '2026-11-20 16:00:00.123456+00', '2026-11-21 00:00:00.123456', '2026-11-21', 10), (3, null, null, null, null)",
+    )
+    (first,) = fetched(table="news", since={"column": column})
+    assert (
+        first.marks[column]
+        == {
+            "at": "2026-11-21 00:00:00.123456+08",
+            "n": "2026-11-21 00:00:00.123456",
+            "day": "2026-11-21",
+            "v": "10",
+        }[column]
+    )
+    assert [row[0] for row in rows(fetched(table="news", since={"column": column}, marks=first.marks)[0])] == ["3"]
+    overlap = 1 if column == "v" else "1d"
+    again = fetched(table="news", since={"column": column, "overlap": overlap}, marks=first.marks)
+    assert [row[0] for row in rows(again[0])] == (["2", "3"] if column in ("v", "day") else ["1", "2", "3"])
+    run("DROP TABLE news")
+
+
+def test_nothing_can_be_written(fetched: Fetched, firms: Callable[..., None]):
+    firms(
+        "CREATE FUNCTION sly() RETURNS int LANGUAGE sql AS 'DELETE FROM firms; SELECT 1'",
+        "CREATE VIEW wolf AS SELECT sly() AS id",
+    )
+    with pytest.raises(SourceUnavailable, match="broke off"):
+        fetched(table="wolf")
+    assert len(rows(fetched()[0])) == 3
+    firms("DROP VIEW wolf", "DROP FUNCTION sly")
+
+
 @pytest.mark.parametrize(("column", "ids"), [("day", ["10", "9"]), ("at", ["10"])])
 def test_only_the_day(fetched: Fetched, firms: Callable[..., None], column: str, ids: list[str]):
     (got,) = fetched(day_column=column)
