@@ -62,9 +62,11 @@ class FileSource(Dialect):
 
     @field_validator("uri")
     @classmethod
-    def _holds_no_secret(cls, uri: str) -> str:
+    def _can_be_asked_for(cls, uri: str) -> str:
         if "@" in uri.partition("://")[2].partition("/")[0]:
             raise ValueError("a log-in belongs into the 'connection', not into 'uri'")
+        if uri.startswith(("http://", "https://")) and "*" in uri:
+            raise ValueError("what a web server has can't be listed: name one file, or use WebDAV")
         return uri
 
 

@@ -15,7 +15,7 @@ from lakehouse.sources.drop import Changed, Drop, Entry, Unreachable
 from lakehouse.sources.local import Local
 from lakehouse.sources.received import Asked, Ledger, Received, place, shown
 
-_UNFINISHED = (".tmp", ".part", ".crdownload", ".filepart")
+_UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart")
 """Endings under which uploading programs write until the file is whole."""
 
 _OF_ONE_FILE = (SourceRefused, SourceUnavailable, DeliveryUnreadable, NotDelivered)

@@ -17,7 +17,7 @@ import fsspec
 from fsspec import AbstractFileSystem
 
 from lakehouse.contract import Limits
-from lakehouse.errors import EnvironmentFault, NotDelivered, SourceRefused, SourceUnavailable
+from lakehouse.errors import ContractError, EnvironmentFault, NotDelivered, SourceRefused, SourceUnavailable
 from lakehouse.settings import connection_uri
 from lakehouse.sources.drop import Changed, Entry, Look, Unreachable, refusals
 from lakehouse.sources.patience import Patience
@@ -29,8 +29,8 @@ PIECE = 1 << 20
 """Bytes read at a time: what comes slower than this in `SILENCE_S` counts as silence."""
 
 _MODULES = {
-    "sftp": "sftp", "ssh": "sftp", "ftp": "ftp", "ftps": "ftp", "s3": "s3", "webdav": "webdav", "webdavs": "webdav",
-    "http": "web", "https": "web",
+    "sftp": "sftp", "ssh": "sftp", "ftp": "ftp", "ftps": "ftp", "webdav": "webdav", "webdavs": "webdav",
+    "s3": "s3", "aws": "s3", "http": "web", "https": "web",
 }  # fmt: skip
 _ONE_FILE = ("http", "https")
 
@@ -88,7 +88,8 @@ def address(uri: str, connection: str | None, where: str) -> Address:
 
 
 def opener(target: Address, limits: Limits, where: str) -> Callable[[], AbstractFileSystem]:
-    """What opens the system. Raises EnvironmentFault when there is no driver for it."""
+    """What opens the system. Raises EnvironmentFault when there is no driver for it, ContractError for a connection that
+    the driver can't be given."""
     if target.scheme in _MODULES:
         module = import_module(f"lakehouse.sources.{_MODULES[target.scheme]}")
         return partial(module.opened, target, limits, where)
@@ -97,6 +98,9 @@ def opener(target: Address, limits: Limits, where: str) -> Callable[[], Abstract
     except (ImportError, ValueError) as error:
         said = f"the file system can't be opened: {error}"
         raise EnvironmentFault(said, where=where, hint="install its driver") from error
+    if target.connection:
+        said = f"'{target.scheme}' takes nothing from a connection"
+        raise ContractError(said, where=where, hint=f"known to: {', '.join(_MODULES)}")
     uri = f"{target.scheme}:/{target.path}"
     return partial(driver, skip_instance_cache=True, **driver._get_kwargs_from_urls(uri))
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from pydantic import ValidationError
 
-from lakehouse.errors import DeliveryUnreadable, EnvironmentFault, LakeError, NotDelivered, SourceRefused
+from lakehouse.errors import ContractError, DeliveryUnreadable, EnvironmentFault, LakeError, NotDelivered, SourceRefused
 from lakehouse.settings import Settings
 from lakehouse.sources import Asked, Received, fetch, local, received
 from tests.lakehouse.sources.conftest import DAY, contract_of
@@ -181,6 +182,18 @@ def test_any_file_system_fsspec_knows(fetched: Fetched):
     (got,) = fetched(uri="memory://drop/{day}/*.csv")
     assert (got.name, got.path.read_bytes()) == ("a.csv", b"a,b\n")
     memory.rm("/drop", recursive=True)
+
+
+@pytest.mark.parametrize("uri", ["sftp://clerk:s3cr3t@host/*.csv", "https://host/{day}/*.csv"])
+def test_what_no_contract_can_ask_for(uri: str):
+    with pytest.raises(ValidationError, match=r"belongs into the 'connection'|can't be listed"):
+        contract_of(type="file", uri=uri)
+
+
+def test_a_connection_no_driver_takes(fetched: Fetched, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CITYLAKE_CONN_THERE", "memory://u:s3cr3t@/")
+    with pytest.raises(ContractError, match="'memory' takes nothing from a connection"):
+        fetched(uri="memory://drop/*.csv", connection="there")
 
 
 def test_an_unknown_file_system(fetched: Fetched):
