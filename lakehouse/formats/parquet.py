@@ -17,6 +17,8 @@ from lakehouse.formats.reading import Reading, checked, over_limit
 _AT_ONCE, _BYTES_AT_ONCE = 100_000, 64 << 20
 _SMALL, _RATIO = 64 << 20, 200
 """Above 64 MB unpacked, real data shrinks to a tenth or so, never to a two-hundredth."""
+_DAMAGE = (pa.ArrowException, OSError, ValueError)
+"""What damaged files raise, UnicodeDecodeError for names among it."""
 _CRS84 = {"id": {"authority": "OGC", "code": "CRS84"}}
 
 
@@ -31,7 +33,7 @@ def read(path: Path, contract: Contract) -> Reading:
     try:
         # INT96 as nanoseconds would make other years of those before 1678 and after 2261.
         file = pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
-    except (pa.ArrowInvalid, OSError) as error:
+    except _DAMAGE as error:
         raise _damaged(error, where) from error
     if file.metadata.num_rows > contract.limits.rows:
         raise over_limit("rows", file.metadata.num_rows, contract.limits.rows, where)
@@ -91,7 +93,7 @@ def _batches(
             row += len(batch)
         if row - 1 != file.metadata.num_rows:
             raise pa.ArrowInvalid(f"{row - 1} rows found, {file.metadata.num_rows} announced")
-    except (pa.ArrowException, OSError) as error:
+    except _DAMAGE as error:
         raise _damaged(error, reading.where) from error
 
 

@@ -18,7 +18,7 @@ from lakehouse.source import Dialect
 _PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 _LANGUAGES = {0x4D: "gbk", 0x4F: "big5", 0x78: "big5", 0x7A: "gbk", 0x03: "cp1252", 0x01: "cp437", 0x02: "cp850"}
 """Encodings by the language number in a DBF's head, byte 29."""
-_DELETED = ord("*")
+_DELETED, _NO_SHAPE = ord("*"), 0
 _HEAD, _INDEX_HEAD = 32, 100
 
 Present = npt.NDArray[np.bool_]
@@ -80,20 +80,22 @@ def present(file: Path, where: str) -> Present:
     count, begin, width = (int(head[at : at + size].view(f"<u{size}")[0]) for at, size in ((4, 4), (8, 2), (10, 2)))
     if table.stat().st_size < begin + count * width:
         raise _refused(f"the .dbf is shorter than its {count} records", where)
-    if not count:
+    if not count or not width:
         return np.zeros(0, bool)
-    kept = np.memmap(table, np.uint8, "r", begin, (count, width))[:, 0] != _DELETED if width else np.ones(count, bool)
+    kept = np.memmap(table, np.uint8, "r", begin, (count, width))[:, 0] != _DELETED
     if file == table:
         return np.zeros(int(kept.sum()), bool)
-    index = np.fromfile(file.with_suffix(".shx"), ">i4")[_INDEX_HEAD // 4 :].reshape(-1, 2)
+    if min(part.stat().st_size for part in (file, file.with_suffix(".shx"))) < _INDEX_HEAD:
+        raise _refused("a part of the shapefile has no head", where)
+    index = np.fromfile(file.with_suffix(".shx"), [("begin", ">i4"), ("length", ">i4")], offset=_INDEX_HEAD)
     if len(index) != count:
         raise _refused(f"the .dbf has {count} records, the .shx {len(index)}", where)
-    begins, lengths = (index.astype(np.int64) * 2).T  # in words of two bytes; the record's own head has eight bytes
+    # Both in words of two bytes; the record's own head has eight bytes.
+    begins, lengths = index["begin"].astype(np.int64) * 2, index["length"].astype(np.int64) * 2
     shapes = np.memmap(file, np.uint8, "r")
     if (begins < _INDEX_HEAD).any() or (lengths < 4).any() or (begins + 8 + lengths > len(shapes)).any():
         raise _refused("the .shp is shorter than its .shx says", where)
-    kinds = shapes[begins[:, None] + np.arange(8, 12)].any(axis=1)
-    return kinds[kept]
+    return np.asarray(shapes[begins + 8] != _NO_SHAPE)[kept]
 
 
 def _head(table: Path, where: str) -> npt.NDArray[np.uint8]:

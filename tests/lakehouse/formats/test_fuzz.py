@@ -27,6 +27,8 @@ from lakehouse.contract import Contract, Limits
 from lakehouse.errors import CitylakeError, in_one_line
 from lakehouse.formats import archive, read
 from tests.lakehouse.formats.conftest import contract_of
+from tests.lakehouse.formats.test_html import PAGE
+from tests.lakehouse.formats.test_vector import KML, feature, geojson, written
 
 EXAMPLES = int(os.environ.get("FUZZ", "60"))
 quick = settings(
@@ -128,6 +130,38 @@ def test_json(tried: Tried, bend: tuple[int, int], encoding: str) -> None:
 def test_xml(tried: Tried, bend: tuple[int, int]) -> None:
     data = '<?xml version="1.0"?><r><i a="1"><b>南通</b></i><i><a>2</a><b><![CDATA[x<y]]></b></i></r>'.encode()
     tried(bent(data, *bend), ".xml", records="/r/i")
+
+
+@quick
+@given(bends)
+def test_geojson(tried: Tried, bend: tuple[int, int]) -> None:
+    features = feature({"type": "Point", "coordinates": [1, 2]}, a=1, b="南通"), feature(None, a={"x": 1})
+    tried(bent(geojson(*features, crs=None), *bend), ".geojson", columns=("a", "b", "geometry.x"))
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("sound")
+    written(folder / "a.shp", "ESRI Shapefile", encoding="UTF-8")
+    written(folder / "a.gpkg", "GPKG")
+    return {part.suffix: part.read_bytes() for part in folder.iterdir()} | {
+        ".kml": KML.encode(),
+        ".html": PAGE.encode(),
+    }
+
+
+@slow
+@given(bends, st.sampled_from([".shp", ".shx", ".dbf", ".gpkg", ".kml", ".html"]))
+def test_what_programs_of_their_own_read(
+    tried: Tried, sound: dict[str, bytes], bend: tuple[int, int], kind: str
+) -> None:
+    data = bent(sound[kind], *bend)
+    if kind in (".shp", ".shx"):
+        with zipfile.ZipFile(packed := io.BytesIO(), "w") as package:
+            for suffix in (".shp", ".shx", ".dbf"):
+                package.writestr(f"a{suffix}", data if suffix == kind else sound[suffix])
+        data, kind = packed.getvalue(), ".zip"
+    tried(data, kind, columns=("n", "名称", "Name"))
 
 
 @quick
