@@ -15,16 +15,21 @@ from lakehouse.settings import ZONE
 
 Scalar = str | int | float | bool
 
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
+"""RFC 9110, 5.1 and 5.5, in ASCII."""
+
 _SECRET_NAME = re.compile(
-    r"(^|[^a-z])(authorization|cookie|credentials?|secret|signature|sign|passw(or)?d|pwd|passphrase|session(id)?"
-    r"|token|(api|app|access|auth|private|secret|subscription)[-_]?(key|token|secret))$",
-    re.IGNORECASE,
+    r"(^|[._-])(authorization|cookie|credentials?|secret|sign|signature|passw(or)?d|pwd|passphrase|session(_?id)?|token"
+    r"|(api|app|access|auth|private|subscription)[._-]?(key|token|secret))$"
 )
+_PLAIN_NAME = re.compile(r"(^|[._-])(id|uuid|guid|code|hash)$")
 _SECRET_VALUE = re.compile(
     r"(?i:bearer|basic) \S{6,}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|[0-9a-fA-F]{32,}"
     r"|(?=[^\d]*\d)(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])[A-Za-z0-9+/_=-]{24,}"
 )
 """An `Authorization` value, a JWT, a long hexadecimal number, a long word of digits and both kinds of letters."""
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 class Written(Record):
@@ -168,34 +173,36 @@ class HttpSource(Record):
     @classmethod
     def _can_be_headers(cls, headers: dict[str, str]) -> dict[str, str]:
         for name, value in headers.items():
-            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not re.fullmatch(
-                r"[!-~]([ -~]*[!-~])?", value
-            ):
+            if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
                 raise ValueError(f"'{name}' can't be a header: ASCII is wanted, on one line")
         return headers
 
     @model_validator(mode="after")
     def _holds_no_secret(self) -> Self:
         for name, value in self._said():
-            if _SECRET_NAME.search(name.rpartition(".")[2]) or _SECRET_VALUE.fullmatch(value):
+            if _looks_secret(name, value):
                 raise ValueError(f"'{name}' looks like a credential: it belongs in the connection")
-        if urlsplit(self.uri).password:
-            raise ValueError("'uri' holds a password: it belongs in the connection")
+        if "@" in urlsplit(self.uri).netloc:
+            raise ValueError("'uri' holds a log-in: it belongs in the connection")
         return self
 
     def _said(self) -> Iterator[tuple[str, str]]:
         """Every fixed value that is sent, with its name."""
         yield from parse_qsl(urlsplit(self.uri).query)
         yield from self.headers.items()
-        yield from leaves(self.params)
-        yield from leaves(self.body or {})
+        yield from _leaves(self.params)
+        yield from _leaves(self.body)
 
 
-def leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """The values inside mappings and lists as text, each with the dotted way to it."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if inner is None:
-        yield name, str(value)
-        return
+def _looks_secret(name: str, value: str) -> bool:
+    snake = _HUMP.sub("_", name).lower()
+    return bool(_SECRET_NAME.search(snake)) or bool(_SECRET_VALUE.fullmatch(value) and not _PLAIN_NAME.search(snake))
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """The texts and numbers inside mappings and lists as text, each with the dotted way to it."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, each in inner:
-        yield from leaves(each, f"{name}.{key}" if name else str(key))
+        yield from _leaves(each, f"{name}.{key}" if name else str(key))
+    if value and not isinstance(value, dict | list | bool):
+        yield name, str(value)

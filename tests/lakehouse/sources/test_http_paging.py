@@ -437,6 +437,9 @@ def test_mistakes_in_a_contract(told: dict[str, object], fault: str):
         {"body": {"list": [{"v": "Zm9vYmFyQmF6cXV4MTIzNDU2Nzg5"}]}},
         {"uri": "http://x/?token=1"},
         {"uri": "http://u:p@x/"},
+        {"uri": "http://t0ken@x/"},
+        {"params": {"clientSecret": "x"}},
+        {"body": {"userToken": "x"}},
     ],
 )
 def test_credentials_in_a_contract_are_refused(told: dict[str, object]):
@@ -450,6 +453,8 @@ def test_credentials_in_a_contract_are_refused(told: dict[str, object]):
     [
         {"headers": {"X-Unit": "citylake", "Accept-Language": "zh-CN,zh;q=0.9"}},
         {"params": {"keyword": "secretariat", "order": "updated_at", "tokens": 3, "author": "x", "design": "y"}},
+        {"params": {"resourceId": "9f86d081884c7d659a2feaa0c55ad015", "sessions": 3, "signed": "2026-03-01"}},
+        {"body": {"paging": {"token": None, "session": ""}, "secret": False}},
         {"body": {"fields": ["id", "licence_plate", "registered_capital_amount_cny"], "monkey": 1}},
     ],
 )
