@@ -189,7 +189,7 @@ class _Judge:
         if record.sequence < last:
             return f"out of order: package {last} came before it"
         if record.sequence > last + 1:
-            return f"gap: nothing came between package {last} and it"
+            return f"gap: packages missing before it: {record.sequence - last - 1}"
         return None
 
     def _refuse(self, name: str, signed: Signed[Manifest] | None, fault: DeliveryUnreadable) -> None:
