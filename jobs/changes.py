@@ -1,6 +1,10 @@
-"""What the keys of a slice's changes were before: inserts of known keys, updates and deletes of unknown ones are findings."""
+"""Accepted rows beside the silver they are going to be merged into.
+
+Of changes: inserts of known keys, updates and deletes of unknown ones are findings. Of upserts as well: what a merge can't undo is said.
+"""
 
 import duckdb
+import structlog
 
 from expectations import fragments
 from expectations.plan import ROW_ID, Plan
@@ -8,20 +12,40 @@ from jobs import written
 from jobs.results import Failing
 from jobs.split import silver_schema
 from jobs.tally import MOST_FAILING_KEYS, Tally
+from lakehouse.contract import Contract
 from lakehouse.engine import embedded as engine
 from lakehouse.merging import quoted
 from lakehouse.runs import Run
 
+_log = structlog.get_logger()
+
 _ROW = ", ".join(ROW_ID)
 
 
-def judge(
-    run: Run, connection: duckdb.DuckDBPyConnection, plan: Plan, tally: Tally, accepted: duckdb.DuckDBPyRelation
-) -> None:
-    """Count in the tally what the rules about changes find in the accepted rows, beside silver as the days before left it."""
-    if not plan.change_rules:
-        return
-    connection.register("accepted", accepted)
+def compare(run: Run, connection: duckdb.DuckDBPyConnection, plan: Plan, tally: Tally) -> None:
+    """Count in the tally what the rules about changes find in the rows of the view `accepted`."""
+    if plan.change_rules:
+        _judge(run, connection, plan, tally)
+    if withdrawn := _withdrawn(run, connection, plan.contract):
+        name, mend = plan.contract.name, f"citylake rebuild {plan.contract.name}"
+        _log.warning("silver has rows that no longer count", dataset=name, day=str(run.day), rows=withdrawn, mend=mend)
+
+
+def _withdrawn(run: Run, connection: duckdb.DuckDBPyConnection, contract: Contract) -> int:
+    """How many rows of silver the day has brought that aren't accepted any more: their delivery was replaced, or a rule is
+    stricter now. Merging others doesn't take them back."""
+    silver = run.table("silver", contract.table)
+    files = silver.files() if silver.exists() else []
+    if not files:
+        return 0
+    rows = connection.read_parquet(files, union_by_name=True).filter(f"_day = DATE '{run.day.isoformat()}'")
+    connection.register("brought", rows)
+    return int(
+        connection.sql(f"SELECT {_ROW} FROM brought ANTI JOIN accepted USING ({_ROW})").count("*").fetchall()[0][0]
+    )
+
+
+def _judge(run: Run, connection: duckdb.DuckDBPyConnection, plan: Plan, tally: Tally) -> None:
     if files := written.before(run, plan.contract):
         connection.register("state", connection.read_parquet(list(files), union_by_name=True))
     else:

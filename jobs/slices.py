@@ -113,7 +113,8 @@ def _write(
     silver, schema = run.table("silver", contract.table), silver_schema(contract)
     if contract.rank:
         rows = pa.Table.from_batches(accepted, schema)
-        changes.judge(run, connection, of.plan, split.tally, connection.from_arrow(rows))
+        connection.register("accepted", rows)
+        changes.compare(run, connection, of.plan, split.tally)
         _merge(run, contract, rows)
     else:
         silver.replace_slice(run.day, schema, accepted, Commit(run.id))
@@ -129,8 +130,9 @@ def _take_over(
     accepted, silver = [Table(part.accepted) for part in parts], run.table("silver", contract.table)
     if contract.rank:
         files = [file for table in accepted for file in table.files()]
-        if files:
-            changes.judge(run, connection, of.plan, tally, connection.read_parquet(files, hive_partitioning=True))
+        none = silver_schema(contract).empty_table()
+        connection.register("accepted", connection.read_parquet(files, hive_partitioning=True) if files else none)
+        changes.compare(run, connection, of.plan, tally)
     if not contract.rank:
         silver.take_over(run.day, silver_schema(contract), accepted, Commit(run.id))
     elif owner == "embedded":
