@@ -18,8 +18,8 @@ from lakehouse.sources.received import Asked, Ledger, Received, place, shown
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart")
 """Endings under which uploading programs write until the file is whole."""
 
-_OF_ONE_FILE = (SourceRefused, SourceUnavailable, DeliveryUnreadable, NotDelivered)
-"""Faults that say nothing about the next file, the gravest first."""
+_OF_ONE_FILE = (SourceUnavailable, SourceRefused, DeliveryUnreadable, NotDelivered)
+"""Faults that say nothing about the next file. Of several kinds the first is told: one that passes is worth another try."""
 
 _log = structlog.get_logger()
 
@@ -29,29 +29,31 @@ def fetch(asked: Asked, source: FileSource) -> Iterator[Received]:
     A file that is still being written is left for the next run.
 
     Raises NotDelivered when no whole file is there, Changed (one) when the only fault is that some are being written;
-    SourceUnavailable when the system doesn't answer; after the last file what was wrong with single ones: SourceRefused
-    for a link out of the inbox or an unreadable file, SourceUnavailable, DeliveryUnreadable above the limit.
+    after the last file what was wrong with single ones: SourceUnavailable, SourceRefused for a link out of the inbox or an
+    unreadable file, DeliveryUnreadable above the limit. With the second file in a row that can't be had, or when the
+    system doesn't let us in any more, it is the last.
     """
     uri = source.uri.replace("{day}", asked.day.isoformat())
     where = f"{asked.contract.name} {uri}"
     faults: list[CitylakeError] = []
     growing: list[str] = []
-    found = False
+    found, answers = False, True
     with _opened(asked, source, uri, where) as (drop, entries):
         for entry in entries:
             name = shown(entry.name)
             ledger = Ledger(asked.contract.limits.bytes, source.quote.encode(), f"{asked.contract.name} {name}")
             try:
                 yield _taken(asked, drop, entry, ledger)
-            except Unreachable:
-                raise
             except Changed:
                 growing.append(name)
                 _log.warning("still being written, left for the next run", where=where, file=name)
             except _OF_ONE_FILE as fault:
                 faults.append(_named(fault, ledger.where) if fault.where == where else fault)
+                if isinstance(fault, Unreachable) or (isinstance(fault, SourceUnavailable) and not answers):
+                    break
+                answers = not isinstance(fault, SourceUnavailable)
             else:
-                found = True
+                found = answers = True
     hint = "it is looked for again with every run; ask the department if it stays away"
     if faults:
         raise _joined(faults)
@@ -67,7 +69,7 @@ def _named(fault: CitylakeError, where: str) -> CitylakeError:
 
 
 def _joined(faults: Sequence[CitylakeError]) -> CitylakeError:
-    """One error that says all of them, of the gravest kind."""
+    """One error that says all of them."""
     kinds = [next(kind for kind in _OF_ONE_FILE if isinstance(fault, kind)) for fault in faults]
     return faults[0] if len(faults) == 1 else min(kinds, key=_OF_ONE_FILE.index)("; ".join(map(str, faults)))
 

@@ -60,13 +60,16 @@ class Address:
 def address(uri: str, connection: str | None, where: str) -> Address:
     """What a contract's `uri` and its connection say together; a URI that begins with `/` lies on the connection's host.
 
-    Raises SourceRefused when the connection belongs to another host, EnvironmentFault when it isn't set.
+    Raises SourceRefused when the connection belongs to another host, EnvironmentFault when it isn't set or there is no driver
+    for such a system.
     """
     scheme, _, rest = uri.partition("://") if "://" in uri else ("", "", uri)
     host, _, path = rest.partition("/")
     given = urlsplit(f"//{host}") if scheme else urlsplit("")
     secret = urlsplit(connection_uri(connection)) if connection else given
-    if scheme == "s3" or (scheme and scheme not in _MODULES):  # the bucket, or what a driver of fsspec takes it for
+    if scheme and scheme not in _MODULES:
+        return Address(scheme, host, None, _driver(scheme, where)._strip_protocol(uri), connection)
+    if scheme == "s3":  # its host is the bucket
         path, given = f"{host}/{path}", secret
     elif (
         given.hostname
@@ -88,21 +91,24 @@ def address(uri: str, connection: str | None, where: str) -> Address:
 
 
 def opener(target: Address, limits: Limits, where: str) -> Callable[[], AbstractFileSystem]:
-    """What opens the system. Raises EnvironmentFault when there is no driver for it, ContractError for a connection that
-    the driver can't be given."""
+    """What opens the system. Raises ContractError for a connection that its driver can't be given."""
     if target.scheme in _MODULES:
         module = import_module(f"lakehouse.sources.{_MODULES[target.scheme]}")
         return partial(module.opened, target, limits, where)
-    try:
-        driver = fsspec.get_filesystem_class(target.scheme)
-    except (ImportError, ValueError) as error:
-        said = f"the file system can't be opened: {error}"
-        raise EnvironmentFault(said, where=where, hint="install its driver") from error
+    driver = _driver(target.scheme, where)
     if target.connection:
         said = f"'{target.scheme}' takes nothing from a connection"
         raise ContractError(said, where=where, hint=f"known to: {', '.join(_MODULES)}")
-    uri = f"{target.scheme}:/{target.path}"
-    return partial(driver, skip_instance_cache=True, **driver._get_kwargs_from_urls(uri))
+    options = driver._get_kwargs_from_urls(f"{target.scheme}://{target.host}{target.path}")
+    return partial(driver, skip_instance_cache=True, **options)
+
+
+def _driver(scheme: str, where: str) -> Any:
+    try:
+        return fsspec.get_filesystem_class(scheme)
+    except (ImportError, ValueError) as error:
+        said = f"the file system can't be opened: {error}"
+        raise EnvironmentFault(said, where=where, hint="install its driver") from error
 
 
 class Remote(Patience):
@@ -125,7 +131,7 @@ class Remote(Patience):
 
     def entries(self, folder: str) -> Iterator[Entry]:
         infos = self.patiently(lambda: self._ask(lambda system: system.ls(folder, detail=True)))
-        return (Entry(info["name"], info["type"] == "directory", _look(info)) for info in infos)
+        return (Entry(info["name"], info["type"] == "directory", _looked(info)) for info in infos)
 
     def look(self, path: str) -> Look:
         return self.patiently(lambda: self._look(path))
@@ -178,7 +184,7 @@ class Remote(Patience):
         return stream
 
     def _look(self, path: str) -> Look:
-        return _look(self._ask(lambda system: system.info(path)))
+        return _looked(self._ask(lambda system: system.info(path)))
 
     def _ask(self, call: Callable[[AbstractFileSystem], T]) -> T:
         """What the system answers. One that breaks off or hangs is left; the next call opens it anew."""
@@ -209,8 +215,7 @@ class Remote(Patience):
         future: Future[T] = Future()
         self._calls.put((future, call))
         if not wait([future], min(SILENCE_S, self.left_s)).done:
-            silent = self.unavailable(f"no answer in {SILENCE_S} s")
-            raise Unreachable(silent.what, where=silent.where, hint=silent.hint)
+            raise self.unavailable(f"no answer in {SILENCE_S} s")
         with refusals(self.where):
             return future.result()
 
@@ -235,7 +240,7 @@ def _close(system: AbstractFileSystem) -> None:
         getattr(system, "close", lambda: None)()
 
 
-def _look(info: Mapping[str, Any]) -> Look:
+def _looked(info: Mapping[str, Any]) -> Look:
     modified = info.get("mtime")
     if isinstance(modified, int | float):
         modified = datetime.fromtimestamp(modified, UTC)

@@ -163,6 +163,8 @@ def _refusals(where: str) -> Iterator[None]:
         hint = "ask the department whether its server has a new key, then change known_hosts"
         raise SourceRefused("its host key is not the known one", where=where, hint=hint) from error
     except paramiko.AuthenticationException as error:
+        if "timeout" in str(error):
+            raise ConnectionError from error
         hint = "check user, password or key of the connection"
         raise SourceRefused("the log-in was refused", where=where, hint=hint) from error
     except paramiko.SSHException as error:

@@ -1,13 +1,16 @@
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 from pyftpdlib.handlers import FTPHandler
 from tenacity import wait_none
 
 from lakehouse.errors import SourceRefused, SourceUnavailable
-from lakehouse.sources import Received, patience
+from lakehouse.settings import Settings
+from lakehouse.sources import Asked, Received, fetch, patience
+from tests.lakehouse.sources.conftest import DAY, contract_of
 from tests.lakehouse.sources.elsewhere import Elsewhere, ftp, ftps
 
 Fetched = Callable[..., list[Received]]
@@ -78,6 +81,26 @@ def test_a_copy_goes_on_where_it_broke_off(fetched: Fetched, server: Elsewhere, 
     (got,) = fetched()
     assert got.path.read_bytes() == content
     assert len(asked) == 2 and asked[1] >= 1 << 20
+
+
+@pytest.mark.parametrize(("bad", "came"), [("b", "ac"), ("bc", "a")])
+def test_a_file_that_cannot_be_had_costs_the_others_nothing_a_second_ends_it(
+    tmp_path: Path, fetched: Fetched, server: Elsewhere, monkeypatch: pytest.MonkeyPatch, bad: str, came: str
+):
+    for name in "abcd"[: 2 + len(bad)]:
+        server.put(f"{name}.csv", b"1")
+    retrieve = FTPHandler.ftp_RETR
+
+    def broken(self: FTPHandler, path: str) -> object:
+        return self.respond("451 no.") if Path(path).stem in bad else retrieve(self, path)
+
+    monkeypatch.setattr(FTPHandler, "ftp_RETR", broken)
+    source = {"type": "file", "uri": server.uri + "/{day}/*.csv", "connection": "there"}
+    settings = Settings(home=tmp_path, catalog=tmp_path, inbox=tmp_path)
+    got = []
+    with pytest.raises(SourceUnavailable, match=r"d\.t b\.csv: reading failed"):
+        got.extend(file.name for file in fetch(Asked(contract_of(**source), DAY, settings, tmp_path)))
+    assert got == [f"{name}.csv" for name in came]
 
 
 def test_a_server_that_stays_busy(fetched: Fetched, monkeypatch: pytest.MonkeyPatch):

@@ -13,7 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from tenacity import wait_none
 
 from lakehouse.errors import SourceUnavailable
-from lakehouse.sources import Received, patience, remote
+from lakehouse.sources import Received, ftp, patience, remote, sftp
 
 Fetched = Callable[..., list[Received]]
 
@@ -51,7 +51,8 @@ def port(request: pytest.FixtureRequest) -> Iterator[int]:
 def fetched(fetched: Fetched, monkeypatch: pytest.MonkeyPatch) -> Fetched:
     monkeypatch.setattr(patience, "BACK_OFF", wait_none())
     monkeypatch.setattr(patience, "ATTEMPTS", 2)
-    monkeypatch.setattr(remote, "SILENCE_S", 0.2)
+    for module in (remote, sftp, ftp):
+        monkeypatch.setattr(module, "SILENCE_S", 0.2)
     return partial(fetched, type="file", connection="there")
 
 
