@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import httpx
 import msgspec
 
-from lakehouse.errors import EnvironmentFault, SourceRefused
+from lakehouse.errors import EnvironmentFault
 from lakehouse.settings import connection_uri
 
 Form = Callable[[str, Mapping[str, str], Mapping[str, str]], bytes]
@@ -53,6 +53,10 @@ class _Token(msgspec.Struct):
 
 
 _TOKEN = msgspec.json.Decoder(_Token, strict=False)  # not strict: many send the seconds as text
+
+
+class NoToken(ValueError):
+    """What a log-in's own address answers isn't what it should be."""
 
 
 class Login:
@@ -118,8 +122,7 @@ class OAuth2(Login):
         try:
             given = _TOKEN.decode(post(self._address, asked | self._fields, self._headers))
         except msgspec.DecodeError:
-            # not the cause: it may show the answer
-            raise SourceRefused("the log-in's answer is no token", hint="check 'token=' in the connection") from None
+            raise NoToken("the log-in's answer is no token") from None
         life_s = given.expires_in
         self._bearer, self._until = f"Bearer {given.access_token}", began + life_s - min(_EARLIER_S, life_s / 10)
 

@@ -30,7 +30,7 @@ from tenacity import (
 
 from lakehouse.contract import Limits
 from lakehouse.errors import EnvironmentFault, SourceRefused, SourceUnavailable
-from lakehouse.sources.login import Login
+from lakehouse.sources.login import Login, NoToken
 
 ATTEMPTS = 5
 BACK_OFF = wait_exponential(multiplier=0.5, max=20) + wait_random(0, 0.5)
@@ -147,7 +147,7 @@ class Client(Patience):
         self._timer.daemon = True
         self._login = login or Login()
         trusted = _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-        self._client = httpx.Client(headers=dict(headers or {}), verify=trusted)
+        self._client = httpx.Client(headers={"User-Agent": "citylake", **(headers or {})}, verify=trusted)
 
     def __enter__(self) -> Self:
         self._timer.start()
@@ -253,6 +253,9 @@ class Client(Patience):
             self._login.sign(asked, self._form)
             with closing(self._client.send(asked, stream=True)) as answer:
                 yield answer
+        except NoToken as error:
+            hint = "check 'token=' in the connection, or ask the department what changed"
+            raise SourceRefused(str(error), where=self.where, hint=hint) from None  # the cause may show the answer
         except httpx.ConnectError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 hint = "ask the department; an authority of its own is named by SSL_CERT_FILE"

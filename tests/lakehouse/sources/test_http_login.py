@@ -171,8 +171,9 @@ def test_log_ins_that_fail(
 ):
     connect("login=oauth2&token=/oauth/token", user="unit")
     server.answer = lambda request: reply
-    with pytest.raises(kind, match=fault):
+    with pytest.raises(kind, match=fault) as caught:
         fetched()
+    assert caught.value.where == f"d.t {server.url}/v1/rows"
     assert {request.path for request in server.asked} == {"/oauth/token"}
 
 

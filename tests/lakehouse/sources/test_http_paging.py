@@ -315,7 +315,7 @@ def test_values_take_their_places_in_the_body_of_a_post(server: Server, fetched:
     }
     assert {(r.method, r.target) for r in server.asked} == {("POST", "/v1/rows?on=2026-11-21&debug=false")}
     assert server.asked[0].headers["content-type"] == "application/json"
-    assert server.asked[0].headers["x-unit"] == "citylake"
+    assert server.asked[0].headers["x-unit"] == server.asked[0].headers["user-agent"] == "citylake"
 
 
 @pytest.mark.parametrize("place", ["name.page", "list.7", "list.x"])
