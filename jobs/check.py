@@ -24,13 +24,13 @@ from jobs.results import Failing, Result
 from jobs.split import Split, silver_schema
 from jobs.tally import Tally, Verdict
 from lakehouse.contract import Contract
-from lakehouse.deliveries import Delivery
+from lakehouse.deliveries import Delivery, unpacked
 from lakehouse.engine import embedded as engine
 from lakehouse.errors import UsageError
 from lakehouse.formats import Unparsable
 from lakehouse.report.records import Rows
 from lakehouse.settings import Settings
-from lakehouse.source import FileSource
+from lakehouse.source import FileSource, Source
 
 _UNPARSABLE_SHOWN = 100
 _BESIDE = ("reference", "change")
@@ -67,7 +67,7 @@ class Checked:
 def check(
     file: Path, contract: Contract, standards: dict[str, Standard], day: date, settings: Settings, *, gx: bool = False
 ) -> Checked:
-    """Read the file as the delivery of `day` and judge it by the contract and the catalogue's standards.
+    """Read the file, or the one in an archive, as the delivery of `day` and judge it by the contract and the catalogue's standards.
 
     With `gx`, Great Expectations judges the accepted rows by the contract's `gx:` rules; importing it takes seconds.
 
@@ -78,18 +78,17 @@ def check(
         raise UsageError("no such file", where=str(file), hint="name a delivered file")
     folder = Path(tempfile.mkdtemp(prefix="citylake-"))
     try:
-        return _check(file, _as_file(contract), standards, day, settings, folder, gx)
+        source = _as_file(contract.source)
+        load = contract.load if contract.operations else "append"  # it is compared with nothing
+        as_file = contract.model_copy(update={"source": source, "load": load})
+        return _check(unpacked(file, folder, source), as_file, standards, day, settings, folder, gx)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _as_file(contract: Contract) -> Contract:
-    """The contract of one file that is compared with nothing: an export of an API or a database will do."""
-    source = contract.source
-    if not isinstance(source, FileSource):
-        source = FileSource(type="file", uri="", null=source.null)
-    load = contract.load if contract.operations else "append"
-    return contract.model_copy(update={"source": source, "load": load})
+def _as_file(source: Source) -> FileSource:
+    """How a file of the source is written: an export of an API or a database will do."""
+    return source if isinstance(source, FileSource) else FileSource(type="file", uri="", null=source.null)
 
 
 def _check(

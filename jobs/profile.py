@@ -31,13 +31,14 @@ from jobs.suspicion import (
     written,
 )
 from lakehouse.contract import Contract
+from lakehouse.deliveries import unpacked
 from lakehouse.engine import embedded as engine
 from lakehouse.errors import DeliveryUnreadable
 from lakehouse.formats import Reading, read
 from lakehouse.formats.reading import SOURCE_ROW
 from lakehouse.privacy import masked
 from lakehouse.settings import Settings
-from lakehouse.source import FileSource, Source
+from lakehouse.source import Dialect, FileSource, Source
 
 SAMPLE = 400
 """Different values looked at before one type and one standard are counted over all."""
@@ -84,6 +85,7 @@ def profile(
     """
     folder = Path(tempfile.mkdtemp(prefix="citylake-"))
     try:
+        file = unpacked(file, folder, source if isinstance(source, Dialect) else Dialect())
         read_as, reading = _opened(file, *dialect(file)) if source is None else (source, _read(file, source))
         numbered = [f"c{n}" for n in range(len(reading.names))]
         schema = pa.schema([*((name, pa.string()) for name in numbered), (SOURCE_ROW, pa.int64())])

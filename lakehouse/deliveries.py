@@ -11,20 +11,23 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from lakehouse.contract import Contract
-from lakehouse.errors import DeliveryUnreadable
+from lakehouse.contract import Contract, Limits
+from lakehouse.errors import DeliveryUnreadable, UsageError
 from lakehouse.formats import archive
 from lakehouse.settings import Settings
+from lakehouse.source import Dialect
 from lakehouse.sources import Received
 from lakehouse.sources.received import place, writing
 
 MANIFEST = "manifest.json"
+
+_SAID = "said.jsonl"
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,41 @@ def landed(settings: Settings, contract: Contract, day: date) -> list[Delivery]:
     return in_order(_read(manifest.parent) for manifest in folders)
 
 
+def landed_days(settings: Settings) -> list[date]:
+    """The days landing knows of: on which something landed, or of which something is said. Oldest first."""
+    home = settings.home / "landing"
+    days = {path.name for path in home.glob("*/*/*") if path.is_dir()}
+    days |= {str(row["day"]) for journal in home.glob(f"*/*/{_SAID}") for row in _lines(journal)}
+    return sorted(map(date.fromisoformat, days))
+
+
+def say(settings: Settings, contract: Contract, row: Mapping[str, object]) -> None:
+    """Write beside what landed what its bytes don't tell: under which names they lie, and that nothing came. `row`: of
+    ops.deliveries, which can be made again from it. Raises LakeError on a full disk."""
+    journal = _journal(settings, contract)
+    with writing(journal):
+        journal.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with journal.open("a", encoding="utf-8") as lines:  # a line that was cut off spoils no other
+            lines.write("\n" + json.dumps(row, ensure_ascii=False, default=str))
+
+
+def said(settings: Settings, contract: Contract, day: date) -> list[dict[str, Any]]:
+    """What was said of a dataset and day, in that order."""
+    journal = _journal(settings, contract)
+    rows = _lines(journal) if journal.exists() else ()
+    return [row | {"day": day} for row in rows if row["day"] == day.isoformat()]
+
+
+def _journal(settings: Settings, contract: Contract) -> Path:
+    return settings.home / "landing" / contract.department / contract.dataset / _SAID
+
+
+def _lines(journal: Path) -> Iterator[dict[str, Any]]:
+    for line in journal.read_text("utf-8", "replace").splitlines():
+        with suppress(ValueError):
+            yield json.loads(line)
+
+
 def in_order(deliveries: Iterable[Delivery]) -> list[Delivery]:
     """In the order they were received, then of their names."""
     return sorted(deliveries, key=lambda d: (d.received_at, d.name, d.id))
@@ -158,11 +196,8 @@ class Opener:
             return
         where = f"{self._contract.name} {delivery.name}"
         member = self._look(delivery.path, where)[delivery.member]
-        path = place(PurePosixPath(delivery.member).name, self._folder)
-        packed = delivery.path.stat().st_size
+        path = _written(member, delivery.path, self._folder, self._contract.limits, where)
         try:
-            with writing(path), path.open("xb") as file:
-                file.writelines(archive.chunks(member, packed, self._contract.limits, where))
             yield path
         except DeliveryUnreadable as error:  # its reader knows no archive
             told = error.where.replace(path.name, delivery.name) if delivery.name not in error.where else error.where
@@ -180,6 +215,30 @@ class Opener:
             self._members = self._open.enter_context(looked)
             self._archive = found.st_dev, found.st_ino
         return self._members
+
+
+def unpacked(file: Path, folder: Path, source: Dialect) -> Path:
+    """The file itself or, of an archive, the one file in it, unpacked into `folder`.
+
+    Raises DeliveryUnreadable for an archive nobody should unpack, UsageError for one that holds several files.
+    """
+    if not archive.is_archive(file.name):
+        return file
+    with archive.opened(file, folder, Limits(), file.name) as members:
+        if archive.is_whole(members, source):
+            return file
+        found = archive.meant(members, source)
+        if len(found) != 1:
+            what = f"{len(found)} files of it are meant"
+            raise UsageError(what, where=file.name, hint="unpack it and name one of them")
+        return _written(found[0], file, folder, Limits(), file.name)
+
+
+def _written(member: archive.Member, file: Path, folder: Path, limits: Limits, where: str) -> Path:
+    path = place(PurePosixPath(member.name).name, folder)
+    with writing(path), path.open("xb") as target:
+        target.writelines(archive.chunks(member, file.stat().st_size, limits, where))
+    return path
 
 
 def _plain(delivery: Delivery) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import struct
 import tarfile
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ def _suffix(name: str) -> str | None:
 
 def is_whole(names: Iterable[str], source: Dialect) -> bool:
     """Whether the archive is read as one: a shapefile is several files."""
-    return source.format == "shapefile" or any(name.lower().endswith(".shp") for name in names)
+    return source.format == "shapefile" or (not source.members and any(name.lower().endswith(".shp") for name in names))
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def require_whole(path: Path, limits: Limits, source: Dialect, where: str) -> No
             raise _refused("no file lies in it", where)
         if is_whole(members, source):
             return
-        if source.members and not any(fits(name, source.members) for name in members):
+        if not meant(members, source):
             first = ", ".join(_shown(name) for name in [*members][:3])
             raise _refused(
                 f"no file of it is called {source.members} (first: {first})", where, "check 'members' in 'source'"
@@ -139,9 +139,10 @@ def require_whole(path: Path, limits: Limits, source: Dialect, where: str) -> No
         raise _refused("an archive in an archive isn't taken apart", where, "unpack it, or deliver it by itself")
 
 
-def fits(name: str, pattern: str) -> bool:
-    """Whether a member is meant by a pattern like `*.csv`; one without folders fits in any folder."""
-    return PurePosixPath(name.lower()).match(pattern.lower())
+def meant(members: Mapping[str, Member], source: Dialect) -> list[Member]:
+    """The members that the source's pattern fits, like `*.csv`; one without folders fits in any folder."""
+    pattern = (source.members or "*").lower()
+    return [member for name, member in members.items() if PurePosixPath(name.lower()).match(pattern)]
 
 
 class _Guarded(BufferedReader):

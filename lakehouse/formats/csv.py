@@ -134,7 +134,7 @@ def read(path: Path, contract: Contract, source: Dialect, *, quoted: bool) -> Re
     _refuse_foreign_delimiter(cells, contract, delimiter, where)
     names = header(cells, contract, where) if source.header else declared(contract)
     reading = Reading(names, where, contract.limits)
-    body = chain([block.without(at + 1 if source.header else at)], found)
+    body: Iterator[Block] = chain([block.without(at + 1 if source.header else at)], found)
     if source.footer:
         body = without_footer(body, lambda line, behind: source.is_footer(encoding.readable(line), behind))
     parser = _Parser(names, shape, source.encoding, delimiter, source.ragged, where)

@@ -31,15 +31,13 @@ def _members(received: Received, asked: Asked, source: Dialect) -> Iterator[Rece
     with archive.opened(received.path, asked.into, limits, where) as files:
         if archive.is_whole(files, source):
             return
-        for name, member in files.items():
-            if source.members and not archive.fits(name, source.members):
-                continue
+        for member in archive.meant(files, source):
             ledger = Ledger(limits.bytes, source.quote.encode(), where)
             ledger.count(archive.chunks(member, received.bytes, limits, where))
             yield replace(
                 received,
-                name=f"{received.name}/{shown(name)}",
-                member=name,
+                name=f"{received.name}/{shown(member.name)}",
+                member=member.name,
                 bytes=ledger.size,
                 sha256=ledger.sha256,
                 quoted=ledger.quoted,

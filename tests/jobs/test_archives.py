@@ -10,6 +10,11 @@ from typing import Any
 
 import pytest
 
+from expectations.catalog import load
+from jobs.check import check
+from jobs.profile import profile
+from lakehouse.errors import DeliveryUnreadable, UsageError
+from lakehouse.settings import Settings
 from tests.jobs.small_city import DAY, TOWN, City, zipped
 
 COLUMNS = {"id": {"type": "string"}, "n": {"type": "integer"}}
@@ -191,3 +196,27 @@ def test_an_archive_that_comes_back_as_it_was_counts_again(town: City) -> None:
         for _ in range(2):
             town.night()
             assert silver(town) == list(ids)
+
+
+def test_an_archive_on_a_desk(town: City, tmp_path: Path) -> None:
+    town.point()
+    contract, settings = load(town.catalog).contract("town.things"), Settings.from_environment()
+    one, two, bad = (tmp_path / name for name in ("one.zip", "two.zip", "bad.zip"))
+    one.write_bytes(zipped(**{"dir/b.csv": B, ".DS_Store": "x"}))
+    two.write_bytes(zipped(**{"a.csv": A, "b.csv": B}))
+    bad.write_bytes(zipped(**{"../a.csv": A}))
+    assert check(one, contract, {}, DAY, settings).rows.accepted == profile(one, {}, DAY, settings).rows == 2
+    for tool in (lambda file: check(file, contract, {}, DAY, settings), lambda file: profile(file, {}, DAY, settings)):
+        with pytest.raises(UsageError, match="2 files of it are meant"):
+            tool(two)
+        with pytest.raises(DeliveryUnreadable, match="leads out of the archive"):
+            tool(bad)
+
+
+def test_a_shapefile_is_one_delivery_unless_members_are_meant(town: City) -> None:
+    town.deliver("things", zipped(**{"x.shp": "x", "x.dbf": "x", "list.csv": A}), name="x.zip")
+    town.night()
+    assert told(town) == [("refused", "x.zip")]
+    declare(town, members="*.csv")
+    town.night()
+    assert told(town, "loaded", "superseded") == [("loaded", "x.zip/list.csv"), ("superseded", "x.zip")]
