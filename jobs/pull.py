@@ -2,7 +2,7 @@
 
 import csv
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -15,7 +15,7 @@ from jobs.department import DatasetsFailed, Outcome, each_dataset
 from jobs.known import Known, replaced, taken_away
 from jobs.load import load
 from lakehouse.contract import Contract
-from lakehouse.deliveries import Delivery, Opener, in_order, land, landed, landing, sent_in
+from lakehouse.deliveries import Delivery, Opener, in_order, land, landed, landing, said, say, sent_in
 from lakehouse.errors import (
     CitylakeError,
     DeliveryUnreadable,
@@ -29,8 +29,12 @@ from lakehouse.layout import require_room
 from lakehouse.runs import Run
 from lakehouse.source import FileSource
 from lakehouse.sources import Asked, Received, fetch
+from lakehouse.sources.received import State
 from lakehouse.sources.drop import Changed
 from lakehouse.sources.members import members
+
+Word = tuple[object, ...]
+"""What a row of ops.deliveries says, whenever it was said."""
 
 _GROWTH = 1.5
 """What a delivery takes on the lake's disk, in sizes of it: the sample city's came to 1.2 in landing, bronze and silver,
@@ -53,6 +57,31 @@ def bring(run: Run, catalog: Catalog, department: str) -> None:
     each_dataset(run, catalog, department, lambda contract: _bring(run, contract, known))
 
 
+def reload(run: Run, catalog: Catalog, department: str) -> None:
+    """Load what has landed for the day and isn't loaded, and put into the books what was said of it: the step `reload`, for
+    a lake whose tables are lost. No source is asked."""
+    known = Known.of(run.ops, run.day)
+    told = Counter(map(_word, run.ops.read("deliveries", day=run.day).to_pylist()))
+    each_dataset(run, catalog, department, lambda contract: _reload(run, contract, known, told))
+
+
+def _reload(run: Run, contract: Contract, known: Known, told: Mapping[Word, int]) -> Outcome:
+    there = [each for each in landed(run.settings, contract, run.day) if each.path.exists()]
+    loaded = _loaded(run, contract, there, known)
+    with Opener(run.staging / f"{contract.table}.members", contract) as opener:
+        new = [_load(run, contract, delivery, opener, known) for delivery in there if delivery.id not in loaded]
+    again = Counter[Word]()
+    for row in said(run.settings, contract, run.day):
+        again[_word(row)] += 1
+        if again[_word(row)] > told.get(_word(row), 0):
+            run.ops.note("deliveries", **row, at=run.now, run_id=run.id)
+    return Outcome("succeeded" if any(new) or again else "unchanged")
+
+
+def _word(row: Mapping[str, object]) -> Word:
+    return tuple(row.get(name) for name in ("department", "dataset", "day", "event", "delivery_id", "name", "reason"))
+
+
 def _refuse(fault: LakeError, contract: Contract) -> Outcome:
     raise fault
 
@@ -71,6 +100,7 @@ def _bring(run: Run, contract: Contract, known: Known) -> Outcome:
         for delivery in in_order(there.values())
         if delivery.id not in loaded
         and delivery.name not in apart
+        and not _is_overtaken(contract, delivery, known)
         and (delivery.id in now or not known.is_replaced(contract, delivery.id))
     ]
     with Opener(run.staging / f"{contract.table}.members", contract) as opener:
@@ -182,8 +212,23 @@ def _asked(run: Run, contract: Contract, into: Path, before: Mapping[str, Delive
     day, counting = known.last.get((contract.department, contract.dataset), (run.day, frozenset()))
     last = [delivery for delivery in landed(run.settings, contract, day) if delivery.id in counting]
     marks = {column: value for delivery in last for column, value in delivery.marks.items()}
-    state = next((delivery.folder / delivery.state for delivery in last if delivery.state), None)
-    return Asked(contract, run.day, run.settings, into, etags, marks, state)
+    state = _state(run, contract, before.values(), known)
+    return Asked(contract, run.day, run.settings, into, etags, marks, state, run.now)
+
+
+def _state(run: Run, contract: Contract, before: Iterable[Delivery], known: Known) -> State | None:
+    """What the source held when it was last read: for a delivery that is loaded, or one of the day that will be."""
+    there = [delivery for delivery in before if not _is_overtaken(contract, delivery, known)]
+    if newest := known.newest.get((contract.department, contract.dataset)):
+        there += [delivery for delivery in landed(run.settings, contract, newest.day) if delivery.id == newest.delivery]
+    held = [delivery for delivery in in_order(there) if delivery.state]
+    return State(held[-1].folder / str(held[-1].state), held[-1].day) if held else None
+
+
+def _is_overtaken(contract: Contract, delivery: Delivery, known: Known) -> bool:
+    """Whether changes that were never loaded are in those of a later delivery, which was compared with what came before them."""
+    newest = known.newest.get((contract.department, contract.dataset))
+    return bool(delivery.state and newest) and delivery.id not in known.loaded and delivery.received_at < newest.received_at
 
 
 def _by_name(sent: Iterable[tuple[str, Delivery]], loaded: Sequence[Delivery]) -> dict[str, set[str]]:
@@ -237,7 +282,10 @@ def _note(run: Run, contract: Contract, event: str, delivery: Delivery | None = 
             "sha256": delivery.sha256,
         }
     where = {"department": contract.department, "dataset": contract.dataset, "day": run.day}
-    run.ops.note("deliveries", at=run.now, run_id=run.id, event=event, **where, **facts, **more)
+    row = {"event": event, **where, **facts, **more}
+    if delivery is None:
+        say(run.settings, contract, row)
+    run.ops.note("deliveries", at=run.now, run_id=run.id, **row)
 
 
 def _received_at(run: Run, contract: Contract, name: str) -> datetime:

@@ -35,5 +35,6 @@ STEPS = {
         Step("score", "city", ("ops",), ("ops.scores", "pages"), "jobs.scorecard:score"),
         Step("late", "city", ("ops",), (), "jobs.late:late", nightly=False),
         Step("maintain", "city", (), (), "jobs.maintain:maintain", nightly=False),
+        Step("reload", "department", ("landing",), ("bronze", "ops.deliveries"), "jobs.pull:reload", nightly=False),
     )
 }

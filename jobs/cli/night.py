@@ -70,11 +70,17 @@ def backfill(
     start, end = screen.day_of(first, screen.today), screen.day_of(last, screen.today)
     if end < start:
         raise UsageError(f"--to {end} is before --from {start}", hint="swap them")
-    failed: list[str] = []
-    with _night(), _sources():
-        for day in (start + timedelta(n) for n in range((end - start).days + 1)):
-            for step in (name for name, row in STEPS.items() if row.nightly):
-                failed += [f"{day} {name}" for name in _run_step(step, day, None, forced=force)]
+    with _sources():
+        nights([start + timedelta(n) for n in range((end - start).days + 1)], forced=force)
+
+
+def nights(days: Sequence[date], *, first: str = "bring", forced: bool = False) -> None:
+    """Run every step of the night for each of the days; `first` stands in for `bring`. Exits with 1 when any failed."""
+    steps = [first, *(name for name, row in STEPS.items() if row.nightly and name != "bring")]
+    with _night():
+        failed = [
+            f"{day} {name}" for day in days for step in steps for name in _run_step(step, day, None, forced=forced)
+        ]
     if failed:
         screen.progress(f"failed: {', '.join(failed)}; mend what is named above and run the same command again")
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ can't be parsed, rows that are held back, a point, landed files whose time runs 
 import contextlib
 import io
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +17,7 @@ from typing import Any
 from jobs.cli import call
 from jobs.run import run
 from lakehouse.errors import CitylakeError
+from lakehouse.layout import LAYERS
 from lakehouse.table import tables
 from tests.jobs.small_city import DAY, City, text_of
 from tests.lakehouse.test_upkeep import aged
@@ -151,6 +153,12 @@ def old(town: Town) -> None:
     later(town, FOURTH)
 
 
+def emptied(town: Town) -> None:
+    """All tables are lost: only what has landed is left."""
+    for layer in (*LAYERS, "pages"):
+        shutil.rmtree(town.home / layer)
+
+
 def night(*days: date, over: Sequence[str] = ("relate", "release")) -> tuple[Command, ...]:
     """What the schedule runs for the days: the departments, the steps `over` the city, and the score of the last day."""
     commands: list[Command] = []
@@ -200,6 +208,7 @@ ACTS = {
         (("rebuild", "shops.licences"), ("rebuild", "parks.works"), *night(THIRD)),
         night(THIRD),
     ),
+    "from landing": Act("two nights", (("rebuild", "--from-landing"),), (("rebuild", "--from-landing"),), emptied),
 }
 
 

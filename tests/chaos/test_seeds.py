@@ -6,8 +6,9 @@ import pytest
 
 from tests.chaos.__main__ import disk
 from tests.chaos.plan import Plan, drawn
+from tests.chaos.promises import differences
 from tests.chaos.seeds import Stage, tried
-from tests.jobs.small_city import own_settings
+from tests.jobs.small_city import DAY, own_settings
 
 FOUND = (
     # a restore cut off after its commit: nobody knew that the days had to run again
@@ -44,3 +45,11 @@ def test_what_was_broken_once_holds(stage: Stage, text: str) -> None:
     verdict = tried(stage, Plan.of(text))
     assert verdict.hit
     assert not verdict.broken, verdict.broken
+
+
+def test_a_lake_made_again_from_landing_is_the_lake(stage: Stage) -> None:
+    again, before = stage.scene("from landing").after, stage.scene("two nights").after
+    other = differences(again, before)
+    # what was replaced before isn't cleaned any more, and the first day is scored as what it is known as now
+    assert {line.split(":")[0].split()[0] for line in other} <= {"delivery", "scores"}
+    assert all(": superseded " in line or line.startswith(f"scores {DAY}") for line in other)
