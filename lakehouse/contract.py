@@ -282,19 +282,22 @@ class Contract(Record):
         return self.columns[column].from_ or column
 
     def sent_before(self, column: str) -> str | None:
-        """Where a change that sends nothing as `after.<name>` has the value of a `key` column: `before.<name>`.
+        """Where a change without an `after.<name>` has the value of a `key` column: `before.<name>`.
 
-        None for what isn't sent so. Debezium and GoldenGate write deletes like this.
+        None for what isn't sent so. Debezium and GoldenGate write deletes like this, Debezium also below `payload`.
         """
-        image, _, name = self.sent_name(column).partition(".")
-        return f"before.{name}" if self.load == "cdc" and column in self.key and image == "after" and name else None
+        path = self.sent_name(column).split(".")
+        if self.load != "cdc" or column not in self.key or "after" not in path[:-1]:
+            return None
+        image = path.index("after")
+        return ".".join([*path[:image], "before", *path[image + 1 :]])
 
     @property
     def sent_names(self) -> list[str]:
         """Every name the department sends that is read, in the contract's order."""
         before = (self.sent_before(column) for column in self.key)
         op = [self.operations.op] if self.operations else []
-        return [*map(self.sent_name, self.columns), *filter(None, before), *op]
+        return list(dict.fromkeys([*map(self.sent_name, self.columns), *filter(None, before), *op]))
 
     def rejects(self, column: str) -> bool:
         """Whether a row is quarantined when `column` breaks `required` or its type."""
@@ -328,8 +331,10 @@ class Contract(Record):
             mistakes.append("order: only load 'upsert' and 'cdc' compare versions of a row")
         if self.cdc and self.load != "cdc":
             mistakes.append("cdc: only load 'cdc' has operations")
-        if getattr(self.source, "changes", False) and self.load != "cdc":
-            mistakes.append("source.changes: what differs since the last day needs load 'cdc'")
+        if getattr(self.source, "changes", False) and not (
+            self.load == "cdc" and self.order in self.columns and self.sent_name(self.order) == "_seen_at"
+        ):
+            mistakes.append("source.changes: needs load 'cdc' and as 'order' a timestamp column with 'from: _seen_at'")
         if getattr(self.source, "since", None) and self.load == "snapshot":
             mistakes.append("source.since: a snapshot holds everything, not what is new")
         if self.rank:

@@ -50,38 +50,36 @@ def check(
 
 @app.command("draft")
 def draft(
-    file: Annotated[Path, typer.Argument(help="A delivery as it is sent, in any format.")],
+    what: Annotated[
+        str, typer.Argument(metavar="FILE|URL|CONNECTION:TABLE", help="A delivery, an address, or a database's table.")
+    ],
     name: Annotated[str, typer.Option("--as", metavar="DEPARTMENT.DATASET", help="Whose contract it shall be.")],
+    connection: Annotated[str | None, typer.Option(metavar="NAME", help="The log-in for an address.")] = None,
 ) -> None:
-    """A first contract for a delivery: dialect, columns, types, standards, key, bounds; decide what holds for all of them.
+    """A first contract for what is delivered: dialect, columns, types, standards, key, bounds. Decide what holds for all of it.
 
     \b
     For example:
     citylake contract draft firms.csv --as market_supervision.firms > firms.yml
-    citylake check firms.csv --contract firms.yml
+    citylake contract draft https://api.example.com/v1/firms --as market_supervision.firms
+    citylake contract draft registry:public.firms --as market_supervision.firms
     """
     from expectations.catalog import standards_of
     from jobs.draft import draft as drafted
     from jobs.draft import source_keys
+    from jobs.origin import origin
     from jobs.profile import profile
-    from lakehouse.settings import Settings
-
-    settings = Settings.from_environment()
-    standards = standards_of(settings.catalog)
-    department, dataset = _of(name)
-    found = profile(file, standards, screen.today(), settings)
-    uri = f"{{inbox}}/{department}/{dataset}/{{day}}/*{file.suffix.lower()}"
-    print(drafted(found, {"type": "file", "uri": uri, **source_keys(found)}, standards), end="")
-
-
-def _of(name: str) -> tuple[str, str]:
     from lakehouse.declared import IDENTIFIER
     from lakehouse.errors import UsageError
+    from lakehouse.settings import Settings
 
-    parts = name.split(".")
-    if len(parts) != 2 or not all(re.fullmatch(IDENTIFIER, part) for part in parts):
+    if len(parts := name.split(".")) != 2 or not all(re.fullmatch(IDENTIFIER, part) for part in parts):
         raise UsageError(f"'{name}' is no DEPARTMENT.DATASET", hint="write it like market_supervision.firms")
-    return parts[0], parts[1]
+    settings = Settings.from_environment()
+    standards, day = standards_of(settings.catalog), screen.today()
+    with origin(what, name, connection, day, settings) as found:
+        seen = profile(found.path, standards, day, settings, found.source)
+        print(drafted(seen, found.declared | source_keys(seen), standards), end="")
 
 
 @app.command("show")
@@ -195,6 +193,9 @@ def _facts(contract: "Contract") -> Iterator[tuple[str, str]]:
     facts = source.model_dump(exclude_defaults=True, exclude={"type"})
     yield "source", f"{source.type}: " + ", ".join(f"{key} {value}" for key, value in facts.items())
     yield "load", contract.load + (f", newest {contract.order} wins" if contract.order else "")
+    if operations := contract.operations:
+        said = (f"{done} = {' '.join(words)}" for done, words in operations.words.items())
+        yield "changes", f"{operations.op} says {', '.join(said)}, in any case"
     on = f", on weekday {arrives.weekday}" if arrives.every == "week" else ""
     yield "arrives", f"every {arrives.every}{on} by {arrives.by:%H:%M}, late after {arrives.grace} more"
     yield "key", ", ".join(contract.key) or "-"

@@ -163,3 +163,21 @@ def test_rejects_follows_key_required_and_level() -> None:
     }
     declared = contract(columns=columns, key=["id"])
     assert {name for name in columns if declared.rejects(name)} == {"id", "must", "hard"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "before"),
+    [
+        ("after.id", "before.id"),
+        ("payload.after.id", "payload.before.id"),
+        ("after", None),
+        ("before.id", None),
+        ("id", None),
+    ],
+)
+def test_of_a_delete_the_key_is_read_from_the_image_before(sent: str, before: str | None) -> None:
+    columns = {"id": {"type": "string", "from": sent}, "at": {"type": "integer", "from": "after.at"}}
+    changes = contract(columns=columns, cdc={"op": "op"}, **{k: v for k, v in CHANGES.items() if k != "cdc"})
+    assert (changes.sent_before("id"), changes.sent_before("at")) == (before, None)
+    assert changes.sent_names == [sent, "after.at", *([before] if before else []), "op"]
+    assert contract(columns=columns).sent_before("id") is None
