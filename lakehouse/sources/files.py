@@ -2,7 +2,7 @@
 
 import glob
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,7 @@ from lakehouse.sources.received import Asked, Ledger, Received, place, shown
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart")
 """Endings under which uploading programs write until the file is whole."""
 
-_OF_ONE_FILE = (SourceUnavailable, SourceRefused, DeliveryUnreadable, NotDelivered)
+_OF_ONE_FILE = (SourceUnavailable, SourceRefused, DeliveryUnreadable, Changed, NotDelivered)
 """Faults that say nothing about the next file. Of several kinds the first is told: one that passes is worth another try."""
 
 _log = structlog.get_logger()
@@ -28,18 +28,17 @@ def fetch(asked: Asked, source: FileSource) -> Iterator[Received]:
     """The day's files in the order of their names; those of which the system says what it said before are `unchanged`.
     A file that is still being written is left for the next run.
 
-    Raises NotDelivered when no whole file is there, Changed (one) when the only fault is that some are being written;
-    after the last file what was wrong with single ones: SourceUnavailable, SourceRefused for a link out of the inbox or an
-    unreadable file, DeliveryUnreadable above the limit. With the second file in a row that can't be had, or when the
-    system doesn't let us in any more, it is the last.
+    Raises NotDelivered when no file is there; after the last file what was wrong with single ones: SourceUnavailable,
+    SourceRefused for a link out of the inbox or an unreadable file, DeliveryUnreadable above the limit, Changed. With the
+    second file in a row that can't be had, or when the system doesn't let us in any more, it is the last.
     """
     uri = source.uri.replace("{day}", asked.day.isoformat())
     where = f"{asked.contract.name} {uri}"
     faults: list[CitylakeError] = []
     growing: list[str] = []
     found, answers = False, True
-    with _opened(asked, source, uri, where) as (drop, entries):
-        for entry in entries:
+    with _opened(asked, source, uri, where) as (drop, wanted):
+        for entry in _listed(drop, wanted, faults):
             name = shown(entry.name)
             ledger = Ledger(asked.contract.limits.bytes, source.quote.encode(), f"{asked.contract.name} {name}")
             try:
@@ -55,10 +54,10 @@ def fetch(asked: Asked, source: FileSource) -> Iterator[Received]:
             else:
                 found = answers = True
     hint = "it is looked for again with every run; ask the department if it stays away"
+    if growing:
+        faults.append(Changed(f"still being written: {', '.join(growing)}", where=where, hint=hint))
     if faults:
         raise _joined(faults)
-    if growing:
-        raise Changed(f"still being written: {', '.join(growing)}", where=where, hint=hint)
     if not found:
         raise NotDelivered(f"nothing delivered for {asked.day}", where=where, hint=hint)
 
@@ -75,41 +74,46 @@ def _joined(faults: Sequence[CitylakeError]) -> CitylakeError:
 
 
 @contextmanager
-def _opened(asked: Asked, source: FileSource, uri: str, where: str) -> Iterator[tuple[Drop, Iterator[Entry]]]:
-    """The place where the files lie, and those that are meant, in the order of their paths."""
+def _opened(asked: Asked, source: FileSource, uri: str, where: str) -> Iterator[tuple[Drop, str | Entry]]:
+    """The place where the files lie, and the pattern of their paths there; or the one file."""
     if source.connection or ("://" in uri and not uri.startswith("file://")):
         from lakehouse.sources.remote import Remote, address, opener  # what it drags in is for systems elsewhere
 
-        target = address(uri, source.connection, where)
-        with Remote(opener(target, asked.contract.limits, where), asked.contract.limits, where) as remote:
-            one = target.file
-            yield remote, iter([Entry(target.path, title=one)]) if one else _listed(remote, target.path)
+        target, limits = address(uri, source.connection, where), asked.contract.limits
+        with Remote(opener(target, limits, where), limits, where) as remote:
+            yield remote, Entry(target.path, title=target.file) if target.file else target.path
         return
     pattern = uri.removeprefix("file://").replace("{inbox}", glob.escape(str(asked.settings.inbox)))
     fixed = takewhile(lambda part: not glob.has_magic(part), PurePosixPath(pattern).parts[:-1])
-    local = Local(asked.settings.inbox if "{inbox}" in uri else Path(*fixed), where)
-    yield local, _listed(local, pattern)
+    yield Local(asked.settings.inbox if "{inbox}" in uri else Path(*fixed), where), pattern
 
 
-def _listed(drop: Drop, pattern: str) -> Iterator[Entry]:
-    """The files under a path whose parts may hold wildcards (`*`, `?`, `[abc]`)."""
-    *folders, name = PurePosixPath(pattern).parts
+def _listed(drop: Drop, wanted: str | Entry, faults: list[CitylakeError]) -> list[Entry]:
+    """The files under a path whose parts may hold wildcards (`*`, `?`, `[abc]`), in the order of their paths. Folders that
+    can't be looked into are added to `faults`."""
+    if isinstance(wanted, Entry):
+        return [wanted]
+    *folders, name = PurePosixPath(wanted).parts
     found = [Entry("/", True)]
     for part in folders:
-        found = [entry for entry in _below(drop, found, part) if entry.is_folder]
-    files = (entry for entry in _below(drop, found, name) if not entry.is_folder or not glob.has_magic(name))
-    yield from sorted(files, key=lambda entry: entry.path)
+        found = [entry for entry in _below(drop, found, part, faults) if entry.is_folder]
+    files = (entry for entry in _below(drop, found, name, faults) if not entry.is_folder or not glob.has_magic(name))
+    return sorted(files, key=lambda entry: entry.path)
 
 
-def _below(drop: Drop, folders: Iterable[Entry], part: str) -> Iterator[Entry]:
+def _below(drop: Drop, folders: Iterable[Entry], part: str, faults: list[CitylakeError]) -> Iterator[Entry]:
     for folder in folders:
         if not glob.has_magic(part):
             yield Entry(str(PurePosixPath(folder.path, part)), True)
             continue
-        with suppress(NotDelivered):
-            for entry in drop.entries(folder.path):
-                if fnmatchcase(entry.name, part) and _is_meant(entry.name):
-                    yield entry
+        try:
+            inside = drop.entries(folder.path)
+        except NotDelivered:
+            continue  # not there: nothing is delivered
+        except SourceRefused as fault:
+            faults.append(fault)
+            continue
+        yield from (entry for entry in inside if fnmatchcase(entry.name, part) and _is_meant(entry.name))
 
 
 def _is_meant(name: str) -> bool:

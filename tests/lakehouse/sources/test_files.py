@@ -6,11 +6,12 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from pydantic import ValidationError
 
 from lakehouse.errors import ContractError, DeliveryUnreadable, EnvironmentFault, LakeError, NotDelivered, SourceRefused
 from lakehouse.settings import Settings
-from lakehouse.sources import Asked, Received, fetch, local, received
+from lakehouse.sources import Asked, Received, drop, fetch, local, received
 from tests.lakehouse.sources.conftest import DAY, contract_of
 
 Fetched = Callable[..., list[Received]]
@@ -147,6 +148,51 @@ def test_too_many_bytes(fetched: Fetched, inbox: Path):
     (inbox / "a.csv").write_bytes(bytes(100))
     with pytest.raises(DeliveryUnreadable, match=r"d\.t a\.csv: 100 bytes are more than the allowed 99"):
         fetched(limits={"bytes": 99})
+
+
+def test_a_file_that_vanishes_does_not_hide_that_another_grows(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (inbox / "a.csv").symlink_to(inbox / "gone.csv")
+    (inbox / "b.csv").write_bytes(b"x")
+    store = received.Ledger.store
+
+    def growing(self: received.Ledger, chunks: Iterator[bytes], path: Path) -> None:
+        store(self, chunks, path)
+        (inbox / "b.csv").write_bytes(b"xx")
+
+    monkeypatch.setattr(received.Ledger, "store", growing)
+    (tmp_path / "into").mkdir()
+    with pytest.raises(drop.Changed, match=r"a\.csv: not there.*still being written: b\.csv"):
+        list(fetch(asked(tmp_path, type="file", uri="{inbox}/d/t/{day}/*")))
+
+
+class Shut(MemoryFileSystem):
+    """Files of which one folder is closed to us."""
+
+    protocol = "shut"
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(path.replace("shut://", "memory://"))
+
+    def ls(self, path: str, detail: bool = True, **options: object) -> list:
+        if path.endswith("/closed"):
+            raise PermissionError
+        return super().ls(path, detail, **options)
+
+
+def test_a_folder_that_cannot_be_looked_into_does_not_stop_the_next(tmp_path: Path):
+    fsspec.register_implementation("shut", Shut, clobber=True)
+    memory = fsspec.filesystem("memory")
+    for folder in ("closed", "open"):
+        memory.pipe(f"/drop/{folder}/a.csv", b"1")
+    (tmp_path / "into").mkdir()
+    came = []
+    with pytest.raises(SourceRefused, match="we may not read it"):
+        came.extend(file.name for file in fetch(asked(tmp_path, type="file", uri="shut://drop/*/*.csv")))
+    assert came == ["a.csv"]
+    memory.rm("/drop", recursive=True)
 
 
 def test_a_file_that_cannot_be_taken_does_not_stop_the_next(inbox: Path, tmp_path: Path):
