@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from lakehouse.errors import LakeError
 from lakehouse.table import Commit, Table
 
 _TEXT, _COUNT, _INSTANT, _DAY = pa.string(), pa.int64(), pa.timestamp("us", "UTC"), pa.date32()
@@ -80,7 +81,8 @@ class Ops:
     def read(self, name: str, *, day: date | None = None, since: date | None = None) -> pa.Table:
         """The rows of `day`, of `since` and later, or all, oldest first; empty before the first.
 
-        Rows with the same `at` stand in the order in which their runs began, those of one run as noted.
+        Rows with the same `at` stand in the order in which their runs began, those of one run as noted. Raises LakeError
+        when the book is damaged.
         """
         table = self.table(name)
         if not table.exists():
@@ -91,5 +93,8 @@ class Ops:
             condition = field == pa.scalar(day, _DAY)
         elif since is not None:
             condition = field >= pa.scalar(since, _DAY)
-        rows = table.open().to_pyarrow_dataset().to_table(columns=SCHEMAS[name].names, filter=condition)
+        try:
+            rows = table.open().to_pyarrow_dataset().to_table(columns=SCHEMAS[name].names, filter=condition)
+        except (OSError, pa.ArrowException) as error:
+            raise LakeError("a file can't be read", where=table.name, hint="run `citylake doctor`") from error
         return rows.cast(SCHEMAS[name]).sort_by([("at", "ascending"), ("run_id", "ascending")])

@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.chaos.faults import SMALL_BYTES
 from tests.chaos.plan import Plan, drawn
 from tests.chaos.seeds import Stage, Verdict, tried
+from tests.chaos.story import ON_SPARK
 
 ENGINES = ("embedded", "spark")
 _HISTORY = Path(".chaos")
@@ -32,8 +33,9 @@ def main() -> int:
     asked = parser.parse_args()
     os.environ["CITYLAKE_LOG_LEVEL"] = "CRITICAL"
     if asked.plan:
-        with disk() as root:
-            return _said("", tried(Stage(root), asked.plan))
+        engine = "spark" if asked.plan.act == ON_SPARK else "embedded"
+        with disk(engine) as root:
+            return _said("", tried(Stage(root, engine), asked.plan))
     _HISTORY.mkdir(exist_ok=True)
     history = _HISTORY / f"{asked.base}.jsonl"
     for engine, count in zip(ENGINES, asked.seeds, strict=True):
@@ -45,7 +47,7 @@ def _go_on(history: Path, engine: str, seeds: range) -> None:
     done = {(row["engine"], row["seed"]) for row in _told(history) if not row["broken"]}
     if not (left := [seed for seed in seeds if (engine, seed) not in done]):
         return
-    with disk() as root, history.open("a") as file:
+    with disk(engine) as root, history.open("a") as file:
         stage = Stage(root, engine)
         for seed in left:
             verdict = tried(stage, drawn(seed, stage.points(), engine))
@@ -57,9 +59,13 @@ def _go_on(history: Path, engine: str, seeds: range) -> None:
 
 
 @contextmanager
-def disk() -> Iterator[Path]:
-    """A folder for towns: on a small disk of its own where one can be mounted, so that it can be filled up."""
+def disk(engine: str = "embedded") -> Iterator[Path]:
+    """A folder for towns: on a small disk of its own where one can be mounted, so that it can be filled up. Spark needs more."""
     root = Path(tempfile.mkdtemp(prefix="citylake-chaos-"))
+    if engine == "spark":
+        yield root
+        shutil.rmtree(root, ignore_errors=True)
+        return
     size = f"size={SMALL_BYTES >> 20}m"
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(root)], capture_output=True, check=False)
     try:

@@ -102,7 +102,7 @@ class Child:
 
 def _main(root: Path, now: datetime, commands: Sequence[tuple[str, ...]], plan: Plan | None, report: Path) -> None:
     from tests.chaos import faults
-    from tests.chaos.points import Points, install
+    from tests.chaos.points import Points, install, install_on_spark
     from tests.chaos.story import Town, perform
 
     os.setsid()
@@ -113,6 +113,8 @@ def _main(root: Path, now: datetime, commands: Sequence[tuple[str, ...]], plan: 
     town = Town.at(root, now)
     points = Points(town.home, plan.point, plan.nth, faults.ACTS[plan.fault](plan, root)) if plan else Points(town.home)
     install(points)
+    if any("geo_index" in command for command in commands):
+        install_on_spark(points)
     failed, broke = [], None
     try:
         failed = perform(town, commands)

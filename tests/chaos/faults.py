@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from lakehouse.engine import server
 from tests.chaos.plan import Plan
 
 _ZONES = ("America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC")
@@ -22,6 +23,17 @@ BALLAST = "ballast"
 
 def _kill(plan: Plan, root: Path) -> Callable[[], None]:
     return lambda: os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _kill_engine(plan: Plan, root: Path) -> Callable[[], None]:
+    """The JVM of the lake's own engine ends: its process id stands in its record."""
+
+    def kill() -> None:
+        running = server.found(root / "lake")
+        if running and running.pid:
+            os.kill(running.pid, signal.SIGKILL)
+
+    return kill
 
 
 def _stop(plan: Plan, root: Path) -> Callable[[], None]:
@@ -72,6 +84,7 @@ def allowed_again(root: Path) -> None:
 
 ACTS: dict[str, Callable[[Plan, Path], Callable[[], None]]] = {
     "kill": _kill,
+    "engine": _kill_engine,
     "zombie": _stop,
     "full": _fill,
     "denied": _deny,

@@ -4,7 +4,11 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-_WEIGHTS = {"kill": 10, "zombie": 3, "full": 2, "denied": 2, "clock": 2, "damage": 3}
+_WEIGHTS = {
+    "embedded": {"kill": 10, "zombie": 3, "full": 2, "denied": 2, "clock": 2, "damage": 3},
+    "spark": {"engine": 3, "kill": 1},
+}
+"""How often what happens; on Spark the engine is killed, or the process that has asked it."""
 _GOES_ON = ("zombie", "full", "denied")
 """Faults after which the process goes on: not possible where the log is closed to get between data and commit."""
 
@@ -33,7 +37,8 @@ def drawn(seed: int, points: Mapping[str, Sequence[str]], engine: str = "embedde
     """The plan of a seed; `points` are those every act comes upon when nothing disturbs it."""
     chance = random.Random(f"{engine} {seed}")
     act = chance.choice(sorted(points))
-    fault = chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+    weights = _WEIGHTS[engine]
+    fault = chance.choices(list(weights), list(weights.values()))[0]
     there = [point for point in points[act] if fault not in _GOES_ON or not point.endswith(" data")]
     point = chance.choice(sorted(set(there)))  # by name first: the rare ones count as much as the frequent ones
     return Plan(act, fault, point, chance.randint(1, there.count(point)), chance.randrange(1_000_000))

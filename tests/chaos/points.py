@@ -92,6 +92,35 @@ def install(points: Points) -> None:
     _amid_vacuum(points)
 
 
+def install_on_spark(points: Points) -> None:
+    """Before, amid and after every question to Spark that reads or writes a table. Amid: 0.3 s after it was asked, on a
+    thread of its own; all other points are exact."""
+    from pyspark.sql.connect.dataframe import DataFrame
+    from pyspark.sql.connect.readwriter import DataFrameWriter
+    from pyspark.sql.connect.session import SparkSession
+
+    for owner, name in ((SparkSession, "sql"), (DataFrameWriter, "save"), (DataFrame, "collect")):
+        _asked(points, owner, name)
+
+
+def _asked(points: Points, owner: Any, name: str) -> None:
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def call(self: Any, *args: Any, **options: Any) -> Any:
+        verb = str(args[0]).split()[0] if name == "sql" else name
+        points.cross(f"spark {verb} before")
+        amid = threading.Timer(0.3, points.cross, (f"spark {verb} amid",))
+        amid.start()
+        try:
+            return original(self, *args, **options)
+        finally:
+            amid.cancel()
+            points.cross(f"spark {verb} after")
+
+    setattr(owner, name, call)
+
+
 def _delta(args: tuple[Any, ...]) -> str:
     """The table of a call on a DeltaTable or on its optimizer, merger or alterer."""
     table = args[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from jobs import health
 from jobs.cli import call
+from lakehouse.engine import server
 from lakehouse.errors import CitylakeError
 from lakehouse.settings import Settings
 from lakehouse.table import tables
@@ -18,7 +19,7 @@ from tests.chaos import faults
 from tests.chaos.child import Child, Ended
 from tests.chaos.plan import Plan
 from tests.chaos.promises import GONE, Picture, broken, differences, is_quiet, picture, released
-from tests.chaos.story import ACTS, Command, Town, night, perform, said
+from tests.chaos.story import ACTS, ON_SPARK, Command, Town, night, perform, said
 from tests.jobs import test_restore
 from tests.jobs.small_city import DAY
 
@@ -56,8 +57,12 @@ class Stage:
             self._scenes[act] = self._made(act)
         return self._scenes[act]
 
-    def points(self) -> Mapping[str, tuple[str, ...]]:
-        return {act: self.scene(act).points for act in ACTS}
+    def points(self) -> Mapping[str, Sequence[str]]:
+        """The points of every act that this engine plays; of Spark's, those where Spark is asked."""
+        if self.engine == "spark":
+            seen = self.scene(ON_SPARK).points
+            return {ON_SPARK: [point for point in seen if point.startswith("spark ")]}
+        return {act: self.scene(act).points for act in ACTS if act != ON_SPARK}
 
     def _made(self, name: str) -> Scene:
         act, folder = ACTS[name], self.root / name.replace(" ", "_")
@@ -66,7 +71,7 @@ class Stage:
             town = Town.at(folder / "before", self.scene(act.since).ends)
         else:
             (folder / "before").mkdir(parents=True)
-            town = Town(folder / "before")
+            town = Town(folder / "before", engine="spark" if name == ON_SPARK else None)
         if act.since:
             perform(town, [("maintain", str(DAY))])  # books of many small files would make every seed slow
         act.prepared(town)
@@ -78,6 +83,7 @@ class Stage:
         played.now += timedelta(minutes=len(act.commands))
         faults_ = [*is_quiet(played, act.ordinary), *broken(played)]
         assert not faults_, (name, faults_)
+        server.stop(played.home)
         return Scene(
             folder / "before", start, played.now, before, seen, picture(played), released(played), tuple(ended.points)
         )
@@ -123,6 +129,7 @@ def tried(stage: Stage, plan: Plan) -> Verdict:
                 found += _healed(town, plan, scene)
     except Exception as error:
         found.append(f"{type(error).__name__}: {error}")
+    server.stop(town.home)
     shutil.rmtree(root, ignore_errors=True)
     return Verdict(plan, found, hit, failed, time.monotonic() - begun)
 
@@ -198,8 +205,8 @@ def _damaged(town: Town, plan: Plan, scene: Scene) -> Iterator[str]:
     what = f"{table.name} {harm.__name__}"
     found = [each for each in health.lake(Settings.from_environment()) if each.verdict == "broken"]
     if not any(each.subject == f"table {table.name}" for each in found):
-        yield f"{what}: doctor doesn't name it: {found}"
-        return
+        harmless = differences(picture(town), scene.after)  # a commit that a checkpoint has summed up may go
+        yield from (f"{what}: doctor doesn't name it: {line}" for line in harmless)
     with suppress(CitylakeError, OSError):
         right = scene.seen_after
         wrong = [key for key, value in released(town).items() if value not in (right.get(key), GONE)]

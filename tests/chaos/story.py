@@ -168,6 +168,9 @@ def night(*days: date, over: Sequence[str] = ("relate", "release")) -> tuple[Com
     return (*commands, ("score", str(days[-1])))
 
 
+ON_SPARKS_NIGHT = night(DAY, over=("relate", "geo_index", "release"))
+
+
 @dataclass(frozen=True)
 class Act:
     """What happens after the act `since` (None: in an empty lake): `prepared` (deliveries come, contracts change), then the
@@ -179,7 +182,10 @@ class Act:
     prepared: Callable[[Town], None] = later
 
 
+ON_SPARK = "a night on Spark"
+
 ACTS = {
+    ON_SPARK: Act(None, ON_SPARKS_NIGHT, ON_SPARKS_NIGHT, first_day),
     "first night": Act(None, night(DAY), night(DAY), first_day),
     "two nights": Act("first night", night(DAY, NEXT), night(DAY, NEXT), second_day),
     "replay": Act(
