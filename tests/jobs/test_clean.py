@@ -344,6 +344,21 @@ def test_upsert_keeps_the_newest_in_any_order_of_days(city: City, order: tuple[i
     assert sorted(city.silver("things", "id", "n", day=None)) == [("a", 3), ("b", 9), ("c", 5)]
 
 
+def test_the_same_rows_upserted_on_another_day_write_nothing(city: City) -> None:
+    city.declare("things", VERSIONED, **UPSERT)
+    batch = "id,at,n\na,2026-03-01 08:00,1\nb,2026-03-05 08:00,9\nc,,1\n"
+    city.deliver("things", batch)
+    city.night()
+    files = city.table("silver", "things").files()
+    city.deliver("things", batch, day=DAY + timedelta(days=1))
+    city.night(DAY + timedelta(days=1))
+    assert city.table("silver", "things").version() == 0
+    city.deliver("things", "id,at,n\nb,2026-03-05 08:00,7\nd,2026-03-01,2\n", day=DAY + timedelta(days=2))
+    city.night(DAY + timedelta(days=2))
+    assert set(files) < set(city.table("silver", "things").files())
+    assert sorted(city.silver("things", "id", "n", day=None)) == [("a", 1), ("b", 9), ("c", 1), ("d", 2)]
+
+
 def test_upsert_takes_versions_of_a_key_and_quarantines_repeats_of_one(city: City) -> None:
     city.declare("things", VERSIONED, **UPSERT)
     city.deliver("things", "id,at,n\na,2026-03-01 08:00,1\na,2026-03-01 09:00,2\na,2026-03-01 09:00,3\nb,,4\nb,,5\n")
