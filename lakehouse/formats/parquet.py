@@ -12,11 +12,9 @@ import pyarrow.parquet as pq
 from lakehouse.contract import Contract
 from lakehouse.errors import DeliveryUnreadable
 from lakehouse.formats import geometry
-from lakehouse.formats.reading import Reading, checked, over_limit
+from lakehouse.formats.reading import Reading, checked, like_a_bomb, over_limit
 
 _AT_ONCE, _BYTES_AT_ONCE = 100_000, 64 << 20
-_SMALL, _RATIO = 64 << 20, 200
-"""Above 64 MB unpacked, real data shrinks to a tenth or so, never to a two-hundredth."""
 _DAMAGE = (pa.ArrowException, OSError, ValueError)
 """What damaged files raise, UnicodeDecodeError for names among it."""
 _CRS84 = {"id": {"authority": "OGC", "code": "CRS84"}}
@@ -122,7 +120,7 @@ def _size(group: pq.RowGroupMetaData, first: dict[str, pa.Array], where: str) ->
         sum(chunk.total_compressed_size for chunk in chunks),
         sum(chunk.total_uncompressed_size for chunk in chunks),
     )
-    if size > _SMALL and size > _RATIO * packed:
+    if like_a_bomb(size, packed):
         raise DeliveryUnreadable(f"a row group unpacks to {size} bytes", where=where, hint="deliver it as CSV")
     longest = {name: max(map(_longest, _dictionaries(column)), default=0) for name, column in first.items()}
     for chunk in chunks:
