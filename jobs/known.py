@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from typing import Any, NamedTuple
 
 from expectations.arrivals import carried, withdrawn
 from lakehouse.contract import Contract
@@ -15,6 +15,14 @@ Place = tuple[str, str]
 """Department and dataset."""
 
 
+class Newest(NamedTuple):
+    """When and for which day a delivery (id) was received."""
+
+    received_at: datetime
+    day: date
+    delivery: str
+
+
 @dataclass(frozen=True)
 class Known:
     """Earlier words of the books.
@@ -22,7 +30,7 @@ class Known:
     `loaded`: ids of all deliveries in bronze. `refused`: ids and why. `contents`: what was delivered on which day.
     `carried`: of the day, which delivery (id) lies under which name; `gone`: what of it was taken away. `said`: the day's
     last event and reason of a dataset from which nothing came. `last`: the last earlier day of which something was loaded,
-    and what of it counts (ids).
+    and what of it counts (ids). `newest`: the delivery that was received last of all that were loaded.
     """
 
     loaded: set[str] = field(default_factory=set)
@@ -32,10 +40,11 @@ class Known:
     gone: dict[Place, set[tuple[str, str]]] = field(default_factory=dict)
     said: dict[Place, tuple[str, str]] = field(default_factory=dict)
     last: dict[Place, tuple[date, frozenset[str]]] = field(default_factory=dict)
+    newest: dict[Place, Newest] = field(default_factory=dict)
 
     @classmethod
     def of(cls, ops: Ops, day: date) -> "Known":
-        told = ["department", "dataset", "day", "delivery_id", "name", "event", "content_hash", "reason"]
+        told = ["department", "dataset", "day", "delivery_id", "name", "event", "content_hash", "reason", "received_at"]
         rows = ops.read("deliveries").select(told).to_pylist()
         known = cls()
         of_day: dict[tuple[Place, date], list[dict[str, Any]]] = defaultdict(list)
@@ -46,6 +55,8 @@ class Known:
                 known.loaded.add(name)
                 known.contents[place].add((row["day"], row["content_hash"]))
                 loaded_on[place].add(row["day"])
+                loaded = Newest(row["received_at"], row["day"], name)
+                known.newest[place] = max(loaded, known.newest.get(place, loaded))
             elif row["event"] == "refused" and name:
                 known.refused[name] = row["reason"]
             of_day[place, row["day"]].append(row)

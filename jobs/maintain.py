@@ -123,7 +123,8 @@ def _hours_since_release(run: Run) -> float:
 
 
 def _landing(run: Run, contract: Contract) -> int:
-    """Remove landed bytes whose time is over; gives how many deliveries. Their manifests stay, so they stay known."""
+    """Remove landed bytes whose time is over; gives how many deliveries. Their manifests stay, so they stay known, and what
+    a source held on the last day that was loaded, for the next is compared with it."""
     if contract.keep is None:
         return 0
     folder = run.settings.home / "landing" / contract.department / contract.dataset
@@ -131,9 +132,15 @@ def _landing(run: Run, contract: Contract) -> int:
     old = [delivery for day in sorted(over) for delivery in landed(run.settings, contract, day)]
     there = [delivery for delivery in old if delivery.path.exists()]
     bronze = run.table("bronze", contract.table)
-    if not there or not bronze.exists():
+    states = [delivery for delivery in old if delivery.state]
+    if not (there or states) or not bronze.exists():
         return 0
-    rows = run.ops.read("deliveries").filter(pc.field("event") == "loaded")
+    own = (pc.field("department") == contract.department) & (pc.field("dataset") == contract.dataset)
+    rows = run.ops.read("deliveries").filter(own & (pc.field("event") == "loaded"))
+    newest = max(zip(rows["received_at"].to_pylist(), rows["delivery_id"].to_pylist(), strict=True), default=None)
+    for delivery in states:
+        if newest and delivery.id != newest[1]:
+            (delivery.folder / str(delivery.state)).unlink(missing_ok=True)
     held = bronze.holding(set(rows["delivery_id"].to_pylist()) & {delivery.id for delivery in there})
     gone = [delivery for delivery in there if delivery.id in held]
     for delivery in gone:

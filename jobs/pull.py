@@ -29,9 +29,9 @@ from lakehouse.layout import require_room
 from lakehouse.runs import Run
 from lakehouse.source import FileSource
 from lakehouse.sources import Asked, Received, fetch
-from lakehouse.sources.received import State
 from lakehouse.sources.drop import Changed
 from lakehouse.sources.members import members
+from lakehouse.sources.received import State
 
 Word = tuple[object, ...]
 """What a row of ops.deliveries says, whenever it was said."""
@@ -228,7 +228,9 @@ def _state(run: Run, contract: Contract, before: Iterable[Delivery], known: Know
 def _is_overtaken(contract: Contract, delivery: Delivery, known: Known) -> bool:
     """Whether changes that were never loaded are in those of a later delivery, which was compared with what came before them."""
     newest = known.newest.get((contract.department, contract.dataset))
-    return bool(delivery.state and newest) and delivery.id not in known.loaded and delivery.received_at < newest.received_at
+    if newest is None or delivery.state is None or delivery.id in known.loaded:
+        return False
+    return delivery.received_at < newest.received_at
 
 
 def _by_name(sent: Iterable[tuple[str, Delivery]], loaded: Sequence[Delivery]) -> dict[str, set[str]]:

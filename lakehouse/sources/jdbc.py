@@ -59,7 +59,7 @@ def fetch(asked: Asked, source: JdbcSource) -> Iterator[Received]:
         columns = query.checked(table.read(query.table(table.quoted)).columns)
         table.rows(columns).write.parquet(str(spool), compression="zstd")
     _limited(query, spool)
-    yield delivered(asked, source, spool, columns)
+    yield from delivered(asked, source, spool, columns)
     shutil.rmtree(spool)
 
 

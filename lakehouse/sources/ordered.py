@@ -16,8 +16,8 @@ from lakehouse.settings import ZONE
 from lakehouse.source import TableSource
 from lakehouse.sources.received import Asked, Ledger, Received, place, writing
 
-SEEN_ON = "_seen_on"
-"""Of changes, where a contract declares it: the day they were found on. It orders them where no column of the table does."""
+SEEN_AT = "_seen_at"
+"""The column of changes with the instant they were found at. No column of a table orders them: it may change without."""
 
 _NAMES = b"columns"
 _GROUP_BYTES = 64 << 20
@@ -29,16 +29,18 @@ def numbered(columns: int) -> list[str]:
     return [f"c{number}" for number in range(columns)]
 
 
-def delivered(asked: Asked, source: TableSource, spool: Path, columns: list[str]) -> Received:
+def delivered(asked: Asked, source: TableSource, spool: Path, columns: list[str]) -> Iterator[Received]:
     """The rows in `spool` (a Parquet file, or a folder of them; columns `numbered`) as a delivery with these column names.
 
     Rows are ordered by the key, then by the other columns. With `changes` they are what differs from `asked.state`: rows
-    of new keys (I), all rows of keys of which one differs (U), and of keys that are gone one row as it was (D). Raises
-    NotDelivered when the day has no rows, LakeError when the last day's state is gone.
+    of new keys (I), all rows of keys of which one differs (U), and of keys that are gone one row as it was (D); nothing is
+    delivered where the day has been compared already and nothing differs. Raises NotDelivered when the day has no rows,
+    LakeError when the state is gone.
     """
     contract = asked.contract
     where = f"{contract.name} {source.name}"
-    path, state = place(f"{source.name}.parquet", asked.into), None
+    name = f"{source.name}.parquet"
+    path, state = place(name, asked.into), None
     files = {"now": str(spool / "*.parquet" if spool.is_dir() else spool)}
     order = ", ".join(dict.fromkeys([*_key(contract, columns), *numbered(len(columns))]))
     everything = f"SELECT {', '.join(numbered(len(columns)))} FROM read_parquet($now) ORDER BY {order}"
@@ -51,18 +53,21 @@ def delivered(asked: Asked, source: TableSource, spool: Path, columns: list[str]
         if source.changes:
             state = place(f"{source.name}.whole.parquet", asked.into)
             content.write(everything, numbered(len(columns)), state, {_NAMES: json.dumps(columns)})
-            before = _names(asked.state, where) if asked.state else None
-            files |= {"then": str(asked.state)} if asked.state else {}
+            before = _names(asked.state.path, where) if asked.state else None
+            files |= {"then": str(asked.state.path)} if asked.state else {}
             content.write(f"{_changes(asked, columns, before)} ORDER BY {order}", [*columns, *_added(contract)], path)
+            if asked.state and asked.state.day == asked.day and not pq.read_metadata(path).num_rows:
+                return
+            name = f"{source.name} {asked.at:%Y%m%dT%H%M%SZ}.parquet"
         else:
             content.write(everything, columns, path)
         if source.since:
-            name = source.since.column
-            greatest = content.greatest(f"c{columns.index(name)}", asked.marks.get(name), asked.day)
-            marks = {name: greatest} if greatest else {}
+            column = source.since.column
+            greatest = content.greatest(f"c{columns.index(column)}", asked.marks.get(column), asked.day)
+            marks = {column: greatest} if greatest else {}
     ledger = Ledger(contract.limits.bytes, b'"', where)
     ledger.add(path)
-    return Received(path, f"{source.name}.parquet", ledger.size, ledger.sha256, None, True, marks=marks, state=state)
+    yield Received(path, name, ledger.size, ledger.sha256, None, True, marks=marks, state=state)
 
 
 def _key(contract: Contract, columns: list[str]) -> list[str]:
@@ -74,14 +79,13 @@ def _names(state: Path, where: str) -> list[str]:
     """What the columns of a state are called."""
     if not state.exists():
         hint = "put it back, or make the dataset again: without it what was deleted isn't known"
-        raise LakeError(f"the table's content of the last day is gone: {state}", where=where, hint=hint)
+        raise LakeError(f"what the table held last is gone: {state}", where=where, hint=hint)
     return json.loads(pq.read_schema(state).metadata[_NAMES])
 
 
 def _added(contract: Contract) -> list[str]:
     """What changes say beside the table's columns."""
-    op = contract.operations.op if contract.operations else "_op"
-    return [op, *([SEEN_ON] if SEEN_ON in contract.sent_names else [])]
+    return [(contract.operations or Operations()).op, SEEN_AT]
 
 
 def _changes(asked: Asked, columns: list[str], before: list[str] | None) -> str:
@@ -94,7 +98,7 @@ def _changes(asked: Asked, columns: list[str], before: list[str] | None) -> str:
     aligned = ", ".join(f"{then.get(name, 'NULL::VARCHAR')} AS {own}" for name, own in zip(columns, names, strict=True))
     operations = asked.contract.operations or Operations()
     insert, update, delete = (_literal(words[0].upper()) for words in operations.words.values())
-    seen = f", {_literal(asked.day.isoformat())}" if SEEN_ON in _added(asked.contract) else ""
+    seen = _literal(asked.at.isoformat())
 
     def same(other: str) -> str:
         return " AND ".join(f"one.{name} IS NOT DISTINCT FROM {other}.{name}" for name in key)
@@ -104,10 +108,10 @@ def _changes(asked: Asked, columns: list[str], before: list[str] | None) -> str:
         before AS ({f"SELECT {aligned} FROM read_parquet($then)" if before else "SELECT * FROM after WHERE false"}),
         differing AS ((FROM after EXCEPT ALL FROM before) UNION ALL (FROM before EXCEPT ALL FROM after)),
         known AS (SELECT DISTINCT {", ".join(key)}, true AS is_known FROM before)
-        SELECT one.*, CASE WHEN known.is_known THEN {update} ELSE {insert} END{seen}
+        SELECT one.*, CASE WHEN known.is_known THEN {update} ELSE {insert} END, {seen}
         FROM after AS one SEMI JOIN differing ON {same("differing")} LEFT JOIN known ON {same("known")}
         UNION ALL
-        (SELECT one.*, {delete}{seen} FROM before AS one ANTI JOIN after ON {same("after")}
+        (SELECT one.*, {delete}, {seen} FROM before AS one ANTI JOIN after ON {same("after")}
         QUALIFY row_number() OVER (PARTITION BY {", ".join(key)} ORDER BY {", ".join(names)}) = 1)
     """
 

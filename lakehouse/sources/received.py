@@ -13,7 +13,7 @@ from pathlib import Path
 from lakehouse.contract import Contract
 from lakehouse.errors import LakeError, in_one_line
 from lakehouse.formats.reading import over_limit
-from lakehouse.settings import Settings
+from lakehouse.settings import Settings, clock
 
 CHUNK = 4 << 20
 """Bytes read, hashed and written at a time."""
@@ -23,11 +23,19 @@ _LONGEST_NAME = 150
 
 
 @dataclass(frozen=True)
+class State:
+    """A file with all that a source held when the delivery of `day` was made."""
+
+    path: Path
+    day: date
+
+
+@dataclass(frozen=True)
 class Asked:
     """What is asked of a source: the delivery of `day`, its bytes into the empty folder `into`.
 
-    `previous` are the ETags of the day's deliveries so far. `marks` and `state` are those of the last day before that was
-    loaded, so that every run of the day asks for the same: how far the source has been read, and its whole content then.
+    `previous` are the ETags of the day's deliveries so far. `marks` are those of the last day before that was loaded, so
+    that every run of the day asks for the same. `state` is what the source held when it was last read, on whichever day.
     """
 
     contract: Contract
@@ -36,7 +44,8 @@ class Asked:
     into: Path
     previous: Mapping[str, str] = field(default_factory=dict)
     marks: Mapping[str, str] = field(default_factory=dict)
-    state: Path | None = None
+    state: State | None = None
+    at: datetime = field(default_factory=clock)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def fetch(
     query = asking(asked, source, schemes)
     spool = asked.into / "unordered.parquet"
     columns = _put_aside(_within(query, read(query)), spool, query)
-    yield delivered(query.asked, source, spool, columns)
+    yield from delivered(query.asked, source, spool, columns)
     spool.unlink()
 
 

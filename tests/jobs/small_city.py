@@ -49,8 +49,11 @@ class City:
         (self.catalog / "departments.yml").write_text(yaml.safe_dump({"departments": rows}), "utf-8")
 
     def declare(self, dataset: str, columns: dict[str, Any], *, department: str = TOWN, **declared: Any) -> None:
-        """One contract; the source is `<inbox>/<dataset>/<day>/*.csv` with the given dialect under `source`."""
-        source = {"type": "file", "uri": f"{{inbox}}/{dataset}/{{day}}/*.csv", **declared.pop("source", {})}
+        """One contract; the source is `<inbox>/<dataset>/<day>/*.csv` with the given dialect under `source`, or another one
+        that says its `type`."""
+        source = declared.pop("source", {})
+        if "type" not in source:
+            source = {"type": "file", "uri": f"{{inbox}}/{dataset}/{{day}}/*.csv", **source}
         content = {**_DECLARED, "source": source, "columns": columns, **declared}
         folder = self.catalog / "contracts" / department
         folder.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
 """A contract with any source, and a folder to receive into."""
 
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,10 +9,12 @@ import pytest
 from lakehouse.contract import Contract
 from lakehouse.settings import Settings
 from lakehouse.sources import Asked, Received, fetch
+from lakehouse.sources.received import State
 from tests.lakehouse.sources import mariadb
 from tests.lakehouse.sources.loopback import Server, serving
 
 DAY = date(2026, 11, 21)
+AT = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
 
 
 def contract_of(
@@ -60,7 +62,9 @@ def fetched(tmp_path: Path) -> Callable[..., list[Received]]:
         into = tmp_path / f"into{next(runs)}"
         into.mkdir()
         settings = Settings(home=tmp_path / "home", catalog=tmp_path / "catalog", inbox=tmp_path / "inbox")
-        return list(fetch(Asked(contract_of(**contract), DAY, settings, into, previous or {}, marks or {}, state)))
+        held = State(state, DAY - timedelta(days=1)) if state else None
+        asked = Asked(contract_of(**contract), DAY, settings, into, previous or {}, marks or {}, held, AT)
+        return list(fetch(asked))
 
     return call
 

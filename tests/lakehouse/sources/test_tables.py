@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 from lakehouse.errors import ContractError, DeliveryUnreadable, LakeError, SourceRefused, SourceUnavailable
 from lakehouse.sources import Received, ordered, query, tables
+
+AT = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
 
 Fetched = Callable[..., list[Received]]
 
@@ -170,16 +173,16 @@ class TestChanges:
 
     @pytest.fixture
     def fetched(self, fetched: Fetched) -> Fetched:
-        columns = {"id": {"type": "string"}, "seen_on": {"type": "date", "from": "_seen_on"}}
-        return partial(fetched, changes=True, load="cdc", order="seen_on", columns=columns)
+        columns = {"id": {"type": "string"}, "seen_at": {"type": "timestamp", "from": "_seen_at"}}
+        return partial(fetched, changes=True, load="cdc", order="seen_at", columns=columns)
 
     def test_first_everything_is_inserted(self, fetched: Fetched):
         (got,) = fetched()
-        assert pq.read_schema(got.path).names == ["id", "x", "y", "_op", "_seen_on"]
+        assert pq.read_schema(got.path).names == ["id", "x", "y", "_op", "_seen_at"]
         assert rows(got) == [
-            ("1", "a", None, "I", "2026-11-21"),
-            ("2", "b", "", "I", "2026-11-21"),
-            ("3", "c", "z", "I", "2026-11-21"),
+            ("1", "a", None, "I", AT.isoformat()),
+            ("2", "b", "", "I", AT.isoformat()),
+            ("3", "c", "z", "I", AT.isoformat()),
         ]
         assert got.state and got.state != got.path
 
@@ -220,7 +223,7 @@ class TestChanges:
             fetched()
 
     def test_a_state_that_is_gone(self, fetched: Fetched, tmp_path: Path):
-        with pytest.raises(LakeError, match="content of the last day is gone"):
+        with pytest.raises(LakeError, match="what the table held last is gone"):
             fetched(state=tmp_path / "gone.parquet")
 
 
