@@ -52,8 +52,8 @@ class Elsewhere:
         os.utime(path, (at, at))
         return path
 
-    def remove(self, name: str) -> None:
-        (self.root / DAY.isoformat() / name).unlink()
+    def remove(self, name: str, *, day: date = DAY) -> None:
+        (self.root / day.isoformat() / name).unlink()
 
     def clear(self) -> None:
         shutil.rmtree(self.root)
@@ -198,8 +198,8 @@ class Bucket(Elsewhere):
         self.client.put_object(Bucket="city", Key=f"out/{day.isoformat()}/{name}", Body=content)
         return Path(name)
 
-    def remove(self, name: str) -> None:
-        self.client.delete_object(Bucket="city", Key=f"out/{DAY.isoformat()}/{name}")
+    def remove(self, name: str, *, day: date = DAY) -> None:
+        self.client.delete_object(Bucket="city", Key=f"out/{day.isoformat()}/{name}")
 
     def clear(self) -> None:
         for found in self.client.list_objects_v2(Bucket="city").get("Contents", ()):
