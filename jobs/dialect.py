@@ -1,25 +1,22 @@
 """How a file is written, found out from its first bytes: what a contract's `source` would say."""
 
 import csv
+import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import ParseError, fromstring
+from defusedxml.ElementTree import ParseError, fromstring, iterparse
 
 from lakehouse.errors import DeliveryUnreadable, UsageError
-from lakehouse.formats import encoding
+from lakehouse.formats import encoding, format_of
 from lakehouse.source import FileSource
 
 _SAMPLE = 1 << 18
 _LINES = 200
 _DELIMITERS = ",\t;|"
-_FORMATS = {
-    **dict.fromkeys((".xlsx", ".xlsm", ".xls"), "xlsx"),
-    **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
-    **dict.fromkeys((".parquet", ".pq"), "parquet"),
-}
 
 
 def dialect(file: Path) -> tuple[FileSource, int]:
@@ -29,13 +26,14 @@ def dialect(file: Path) -> tuple[FileSource, int]:
     """
     if not file.is_file():
         raise UsageError("no such file", where=str(file), hint="name a delivered file")
-    found = _FORMATS.get(file.suffix.lower(), "csv")
+    found = format_of(file.name) or "csv"
     with file.open("rb") as stream:
         sample = stream.read(_SAMPLE)
     if not sample.strip():
         raise DeliveryUnreadable("empty file", where=str(file), hint="ask the department to deliver again")
     if found != "csv":
-        return FileSource.model_validate({"type": "file", "uri": "", "format": found}), 0
+        records = records_path(file, found)
+        return FileSource.model_validate({"type": "file", "uri": "", "format": found, "records": records}), 0
     likely = encoding.likely(sample)
     codec = {"ascii": "utf-8"}.get(likely, likely)
     text = sample.decode(codec, errors="replace").lstrip("\ufeff")
@@ -53,6 +51,49 @@ def dialect(file: Path) -> tuple[FileSource, int]:
         "header": _is_header(rows[skip]),
     }
     return FileSource.model_validate(source), width
+
+
+def records_path(file: Path, kind: str) -> str:
+    """Where the records of a JSON or XML document stand: the path to its longest list; empty for the document itself."""
+    match kind:
+        case "json":
+            try:
+                lists = list(_lists(json.loads(file.read_bytes()), ()))
+            except (ValueError, RecursionError):
+                return ""
+            return ".".join(max(lists, key=lambda found: found[1], default=((), 0))[0])
+        case "xml":
+            return max(_elements(file).items(), key=lambda found: (found[1], -found[0].count("/")), default=("", 0))[0]
+        case _:
+            return ""
+
+
+def _lists(value: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Lists of objects below objects, with their lengths."""
+    if isinstance(value, list):
+        if value and all(isinstance(item, dict) for item in value):
+            yield path, len(value)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _lists(inner, (*path, name))
+
+
+def _elements(file: Path) -> Counter[str]:
+    """How often elements with elements of their own come, by the path to them."""
+    counts: Counter[str] = Counter()
+    way: list[str] = []
+    try:
+        for event, element in iterparse(file, events=("start", "end"), forbid_dtd=True):
+            if event == "start":
+                way.append(element.tag.rpartition("}")[2])
+                continue
+            if len(element) and len(way) > 1:
+                counts["/".join(way)] += 1
+            way.pop()
+            element.clear()
+    except (ParseError, DefusedXmlException):
+        pass  # what is wrong with it the reader says
+    return counts
 
 
 def sheets(workbook: Path) -> tuple[str | None, ...]:

@@ -55,9 +55,8 @@ def draft(found: Profile, source: dict[str, Any], standards: dict[str, Standard]
     width = max(len(name) for name in names.values())
     for column in columns:
         declared = _declared(column, names[column.name], rows, column.name in found.key, standards)
-        lines.append(
-            f"  {names[column.name] + ':':<{width + 1}} {_value(declared)}  # {_seen(column, rows, standards)}"
-        )
+        name = _key(names[column.name]) + ":"
+        lines.append(f"  {name:<{width + 1}} {_value(declared)}  # {_seen(column, rows, standards)}")
     lines += _point(columns, names)
     lines += ["expect:", "  fail: [{row_count: {min: 1}}]", "  warn:", "    - volume"]
     for column in columns:
@@ -181,4 +180,4 @@ def _value(value: Any) -> str:
 
 
 def _key(name: str) -> str:
-    return '"null"' if name == "null" else name
+    return f'"{name}"' if name in _WORDS else name

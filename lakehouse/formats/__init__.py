@@ -1,6 +1,6 @@
 """Reading delivered files: any format in, batches of text out, nothing lost and nothing guessed."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from lakehouse.contract import Contract
 from lakehouse.errors import ContractError, DeliveryUnreadable
@@ -9,7 +9,7 @@ from lakehouse.formats.kind import refuse_foreign
 from lakehouse.formats.reading import Reading, Unparsable, Unparsables
 from lakehouse.source import Dialect, Format, HttpSource, TableSource
 
-__all__ = ["Reading", "Unparsable", "Unparsables", "read"]
+__all__ = ["Reading", "Unparsable", "Unparsables", "format_of", "read"]
 
 _BY_SUFFIX: dict[str, Format] = {
     **dict.fromkeys((".csv", ".tsv", ".psv", ".txt"), "csv"),
@@ -29,6 +29,11 @@ _BY_SUFFIX: dict[str, Format] = {
 _SHEETS = ("xlsx", "ods", "html")
 
 
+def format_of(name: str) -> Format | None:
+    """The format that a file's name tells by its suffix."""
+    return _BY_SUFFIX.get(PurePath(name).suffix.lower())
+
+
 def read(path: Path, contract: Contract, *, quoted: bool = True) -> Reading:
     """The file as names, batches of text and unparsable records; `quoted=False` promises that no quote occurs in it.
 
@@ -46,7 +51,7 @@ def read(path: Path, contract: Contract, *, quoted: bool = True) -> Reading:
 
 def _read_file(path: Path, contract: Contract, source: Dialect, quoted: bool) -> Reading:
     where = f"{contract.name} {path.name}"
-    kind = source.format or _BY_SUFFIX.get(path.suffix.lower())
+    kind = source.format or format_of(path.name)
     if archive.is_archive(path.name):
         archive.require_whole(path, contract.limits, source, where)
         kind = "shapefile"
