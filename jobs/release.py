@@ -12,7 +12,7 @@ from jobs.rebuild import REBUILT
 from lakehouse.errors import LakeError
 from lakehouse.layout import LAYERS
 from lakehouse.runs import Run
-from lakehouse.table import Table, tables
+from lakehouse.table import tables
 
 _log = structlog.get_logger()
 
@@ -48,27 +48,26 @@ def release(run: Run, catalog: Catalog) -> Outcome:
 
 
 def _versions(run: Run) -> tuple[dict[str, int], set[str]]:
-    """The version of every table; of one that can't be opened that of the last release, and its department."""
+    """The version of every table; of one that can't be opened, or is being made again, that of the last release. And the
+    departments of those that can't be opened."""
     found: dict[str, int] = {}
     damaged: set[str] = set()
+    half_made: set[str] = set()
     for table in tables(run.settings.home, RELEASED):
         try:
-            version = _version(run, table)
+            opened = table.open() if table.exists() else None
+            version = opened.version() if opened else None
+            if opened and table.layer == "silver" and opened.transaction_version(REBUILT):
+                half_made.add(table.path.name)
         except LakeError as error:
             _log.error("table left as last released", table=table.name, error=str(error))
             damaged |= {table.path.name.partition("__")[0]} if "__" in table.path.name else set()
             version = _last(run).get(table.name)
+        if table.layer in ("silver", "quarantine") and table.path.name in half_made:
+            version = _last(run).get(table.name)
         if version is not None:
             found[table.name] = version
     return found, damaged
-
-
-def _version(run: Run, table: Table) -> int | None:
-    """The newest version; of silver that is being made again that of the last release."""
-    if not table.exists():
-        return None
-    delta = table.open()
-    return _last(run).get(table.name) if delta.transaction_version(REBUILT) else delta.version()
 
 
 def _last(run: Run) -> dict[str, int]:

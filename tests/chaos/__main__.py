@@ -10,17 +10,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
+from lakehouse.runs import code_version
 from tests.chaos.faults import SMALL_BYTES
 from tests.chaos.plan import Plan, drawn
+from tests.chaos.race import lost
 from tests.chaos.seeds import Stage, Verdict, tried
 from tests.chaos.story import ON_SPARK
 
 ENGINES = ("embedded", "spark")
+ROUNDS = 1_000
 _HISTORY = Path(".chaos")
 
 
@@ -40,7 +45,32 @@ def main() -> int:
     history = _HISTORY / f"{asked.base}.jsonl"
     for engine, count in zip(ENGINES, asked.seeds, strict=True):
         _go_on(history, engine, range(asked.base, asked.base + count))
+    _race(history)
     return _summed_up(history)
+
+
+def _race(history: Path) -> None:
+    """Two writers on one table, as often as it says, once a history."""
+    if any(row["engine"] == "race" for row in _told(history)):
+        return
+    with disk() as root, history.open("a") as file:
+        begun, gone = time.monotonic(), lost(root, ROUNDS)
+        verdict = Verdict(
+            Plan("race", "two writers"),
+            [f"{len(gone)} commits are lost"] if gone else [],
+            True,
+            [],
+            time.monotonic() - begun,
+        )
+        _said(f"{ROUNDS} rounds", verdict)
+        _keep(file, "race", 0, verdict)
+
+
+def _keep(file: IO[str], engine: str, seed: int, verdict: Verdict) -> None:
+    row = {"engine": engine, "seed": seed, "plan": str(verdict.plan), "hit": verdict.hit}
+    row |= {"broken": verdict.broken, "seconds": round(verdict.seconds, 1), "code": code_version()}
+    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    file.flush()
 
 
 def _go_on(history: Path, engine: str, seeds: range) -> None:
@@ -52,10 +82,7 @@ def _go_on(history: Path, engine: str, seeds: range) -> None:
         for seed in left:
             verdict = tried(stage, drawn(seed, stage.points(), engine))
             _said(f"{engine} {seed}", verdict)
-            row = {"engine": engine, "seed": seed, "plan": str(verdict.plan), "hit": verdict.hit}
-            row |= {"broken": verdict.broken, "seconds": round(verdict.seconds, 1)}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            file.flush()
+            _keep(file, engine, seed, verdict)
 
 
 @contextmanager

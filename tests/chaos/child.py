@@ -32,8 +32,8 @@ _PRELOADED = (
 
 code_version()  # known before the first fork: every process of a trial runs the same code, whatever is committed meanwhile
 
-_forks = mp.get_context("forkserver")
-_forks.set_forkserver_preload(_PRELOADED)
+forks = mp.get_context("forkserver")
+forks.set_forkserver_preload(_PRELOADED)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Child:
     ) -> None:
         self._folder = TemporaryDirectory(prefix="chaos-")
         self._report = Path(self._folder.name, "report.json")
-        self._process: BaseProcess = _forks.Process(target=_main, args=(root, now, commands, plan, self._report))
+        self._process: BaseProcess = forks.Process(target=_main, args=(root, now, commands, plan, self._report))
         self._process.start()
 
     @property
