@@ -188,7 +188,8 @@ class Table:
                     commit_properties=commit.properties(),
                     writer_properties=writing(None),
                 )
-                merger.when_matched_update_all().when_not_matched_insert_all().execute()
+                newer = merging.newer(merging.quoted(rank))
+                merger.when_matched_update_all(predicate=newer).when_not_matched_insert_all().execute()
             elif new.num_rows or table is None:
                 self._write(table, new.schema, new.to_batches(), commit, mode="append", partition_by=None)
 

@@ -195,14 +195,15 @@ def merge(
         newest = rows.withColumn("_n", F.row_number().over(versions)).where("_n = 1").drop("_n")
         newest.createOrReplaceTempView("newest")
         same, newer = merging.same(list(map(_quoted, key))), merging.newer(list(map(_quoted, rank)))
-        # MERGE would write every file again that has one of the keys, even where no row of it changes
+        # MERGE alone would write every file again that has one of the keys, even where no row of it changes. It asks for
+        # the newer row once more: what a client that was killed has begun may end meanwhile
         stale = f"LEFT ANTI JOIN {_named(table)} AS t ON {same} AND ({newer}) IS NOT TRUE"
         changing = spark.sql(f"SELECT s.* FROM newest AS s {stale}").persist()
         if not changing.isEmpty():
             changing.createOrReplaceTempView("changing")
             spark.sql(
                 f"MERGE WITH SCHEMA EVOLUTION INTO {_named(table)} AS t USING changing AS s ON {same}"
-                " WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+                f" WHEN MATCHED AND ({newer}) THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
             )
             spark.catalog.dropTempView("changing")
         changing.unpersist()
