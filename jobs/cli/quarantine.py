@@ -138,6 +138,11 @@ def _read(table: "Table", day: date | None, columns: list[str] | None = None) ->
     return table.read(day=day, columns=columns).to_pylist() if table.exists() else []
 
 
+def _done(row: dict[str, Any]) -> dict[str, Any]:
+    """Of a change its operation, as sent."""
+    return {"_op": row["_op"]} if "_op" in row else {}
+
+
 def _shown(contract: "Contract", row: dict[str, Any], raw: bool) -> dict[str, Any]:
     from lakehouse.privacy import masked
 
@@ -150,5 +155,5 @@ def _shown(contract: "Contract", row: dict[str, Any], raw: bool) -> dict[str, An
         "file": row["_source_file"],
         "row": row["_source_row"],
         "errors": row["_errors"],
-        "values": {name: value(name) for name in contract.columns if name in row},
+        "values": {name: value(name) for name in contract.columns if name in row} | _done(row),
     }
