@@ -31,6 +31,8 @@ def dialect(file: Path) -> tuple[FileSource, int]:
         sample = stream.read(_SAMPLE)
     if not sample.strip():
         raise DeliveryUnreadable("empty file", where=str(file), hint="ask the department to deliver again")
+    if found == "json" and b'"FeatureCollection"' in sample:
+        found = "geojson"
     if found != "csv":
         records = records_path(file, found)
         return FileSource.model_validate({"type": "file", "uri": "", "format": found, "records": records}), 0

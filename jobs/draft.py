@@ -102,7 +102,7 @@ def _declared(
     said["type"] = column.type
     if column.format:
         said["format"] = column.format
-    if rows and (column.filled == rows or of_key):
+    if of_key or (column.filled == rows > 0 and column.fits == column.filled):
         said["required"] = True
     if column.standard:
         said["standard"] = column.standard
