@@ -44,9 +44,11 @@ def parsed(stored: pa.Array, faults: dict[int, str]) -> Geometries:
 def texts(geometries: Geometries, crs: str | None, names: list[str]) -> list[pa.Array]:
     """One text column for each of those names. Axes are null but for points, all is null where there is no geometry."""
     wkt = pa.array(shapely.to_wkt(geometries, rounding_precision=_EXACT), pa.string())
+    places = geometries.copy()
+    places[shapely.is_empty(geometries)] = None  # shapely raises for empty points
     made = {
-        "x": lambda: _axis(shapely.get_x(geometries)),
-        "y": lambda: _axis(shapely.get_y(geometries)),
+        "x": lambda: _axis(shapely.get_x(places)),
+        "y": lambda: _axis(shapely.get_y(places)),
         "crs": lambda: pa.array([crs and short(crs)] * len(geometries), pa.string()),
     }
     return [wkt, *(made[name.rpartition(".")[2]]() for name in names[1:])]

@@ -138,6 +138,7 @@ def test_xml(tried: Tried, bend: tuple[int, int]) -> None:
 
 @quick
 @given(bends)
+@example((502296, 1))
 def test_geojson(tried: Tried, bend: tuple[int, int]) -> None:
     features = feature({"type": "Point", "coordinates": [1, 2]}, a=1, b="南通"), feature(None, a={"x": 1})
     tried(bent(geojson(*features, crs=None), *bend), ".geojson", columns=("a", "b", "geometry.x"))
