@@ -20,7 +20,7 @@ from lakehouse.errors import SourceRefused
 from lakehouse.sources.drop import capped
 from lakehouse.sources.remote import SILENCE_S, Address
 
-_LONGEST_LINE = 8192
+_LONGEST_LINE = 2048
 _UNKNOWN_COMMAND = ("500", "501", "502", "504")
 
 

@@ -47,18 +47,20 @@ class Web(AbstractFileSystem):
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
         """From the head of the answer; a server that refuses `HEAD` is asked for the file and cut short."""
-        for method in ("HEAD", "GET"):
-            try:
-                with missing(), self._client.answer(self.url(path), method=method) as answer:
-                    return {"name": path, "type": "file", **said(answer.headers)}
-            except Refusal as refusal:
-                if method == "GET" or refusal.code == httpx.codes.UNAUTHORIZED:
-                    raise
-        raise AssertionError
+        try:
+            return self._headed(path, "HEAD")
+        except Refusal as refusal:
+            if refusal.code == httpx.codes.UNAUTHORIZED:
+                raise
+            return self._headed(path, "GET")
 
     def url(self, path: str) -> httpx.URL:
         """The address of a file."""
         return self._home.join(path)
+
+    def _headed(self, path: str, method: str) -> dict[str, Any]:
+        with missing(), self._client.answer(self.url(path), method=method) as answer:
+            return {"name": path, "type": "file", **said(answer.headers)}
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> "_File":
         return _File(self._client, self.url(path))

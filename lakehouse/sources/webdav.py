@@ -22,6 +22,7 @@ _WANTED = (
     b'<?xml version="1.0"?><propfind xmlns="DAV:"><prop>'
     b"<resourcetype/><getcontentlength/><getlastmodified/><getetag/></prop></propfind>"
 )
+_LIST_BYTES = 100_000_000
 _HEADERS = {"getcontentlength": "Content-Length", "getlastmodified": "Last-Modified", "getetag": "ETag"}
 
 
@@ -55,7 +56,7 @@ class WebDav(Web):
         headers = {"Depth": depth, "Content-Type": "application/xml"}
         try:
             with missing(), self._client.answer(self.url(path), headers, _WANTED, "PROPFIND") as answer:
-                for _, element in iterparse(_Stream(self._client.body(answer))):
+                for _, element in iterparse(_Stream(self._client.body(answer), self._client.where)):
                     if element.tag == "{DAV:}response":
                         yield _parts(_href(element)), _info(element)
                         element.clear()
@@ -65,13 +66,18 @@ class WebDav(Web):
 
 
 class _Stream(io.RawIOBase):
-    """Pieces as a file that is read once."""
+    """Pieces as a file that is read once, and has an end."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
+    def __init__(self, pieces: Iterator[bytes], where: str) -> None:
+        self._pieces, self._where, self._left = pieces, where, _LIST_BYTES
 
     def read(self, size: int = -1) -> bytes:
-        return next(filter(None, self._pieces), b"")
+        piece = next(filter(None, self._pieces), b"")
+        self._left -= len(piece)
+        if self._left < 0:
+            hint = "ask the department to sort its files into folders, a day each"
+            raise SourceRefused(f"a list of more than {_LIST_BYTES:,} bytes", where=self._where, hint=hint)
+        return piece
 
 
 def _href(response: Element) -> str:
