@@ -51,6 +51,8 @@ def _work() -> None:
             pickle.dump(batch, made)
     except CitylakeError as error:
         last = error
+    except Exception as error:  # its words may hold values
+        last = CitylakeError(f"{type(error).__name__} while the driver was read", where=query.where)
     pickle.dump(last, made)
     made.flush()
     os._exit(0)  # some drivers crash when they are unloaded

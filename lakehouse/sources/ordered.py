@@ -134,7 +134,7 @@ class _Content:
     def write(self, query: str, names: list[str], path: Path, metadata: dict[bytes, str] | None = None) -> None:
         """The query's rows in groups whose sizes follow from the rows alone."""
         schema = pa.schema([(name, pa.string()) for name in names], metadata)
-        found = self._connection.execute(query, self._files).to_arrow_reader(_GROUP_ROWS)
+        found = self._connection.execute(query, self._files).to_arrow_reader(self._group)
         with writing(path):
             writer = pq.ParquetWriter(path, schema, compression="zstd", store_schema=bool(metadata))
         with writer:

@@ -175,7 +175,7 @@ def asking(asked: Asked, source: TableSource, schemes: Sequence[str]) -> Query:
     Raises EnvironmentFault (connection not set, or for something else), ContractError (`overlap` of another kind).
     """
     uri = connection_uri(source.connection)
-    if urlsplit(uri).scheme not in schemes:
+    if urlsplit(uri).scheme.partition("+")[0] not in schemes:  # some name the driver, too: mysql+pymysql
         address = f"an address that begins with {schemes[0]}://"
         raise EnvironmentFault(
             f"connection '{source.connection}' isn't {address}", where=asked.contract.name, hint="correct it"

@@ -19,6 +19,7 @@ CONTENT: dict[str, Any] = {
     "load": "append",
     "columns": {"id": {"type": "string"}, "n": {"type": "integer"}, "at": {"type": "timestamp"}},
 }
+TABLE: dict[str, Any] = {"type": "odbc", "connection": "town", "table": "A.B"}
 CHANGES: dict[str, Any] = {"load": "cdc", "key": ["id"], "order": "at"}
 
 
@@ -47,6 +48,12 @@ def contract(**declared: Any) -> Contract:
         (CHANGES | {"cdc": {"op": "x"}, "ignore": ["x"]}, "ignore: 'x' is also a column"),
         (CHANGES | {"cdc": {"insert": ["D"]}}, "'d' stands for two operations"),
         (CHANGES | {"columns": CONTENT["columns"] | {"at": {"type": "timestamp", "level": "warn"}}}, "columns.at.level"),
+        ({"source": TABLE | {"changes": True}}, "source.changes: needs load 'cdc' and as 'order' a timestamp column"),
+        (CHANGES | {"source": TABLE | {"changes": True}}, "source.changes: needs load 'cdc' and as 'order'"),
+        ({"source": TABLE | {"since": {"column": "at"}}, "load": "snapshot"}, "source.since: a snapshot holds everything"),
+        ({"source": TABLE | {"since": {"column": "at"}, "day_column": "d"}}, "day_column and since: only one of them"),
+        ({"source": TABLE | {"table": "a..b"}}, "table: a name is empty"),
+        ({"source": TABLE | {"since": {"column": "at", "overlap": -1}}}, "greater than or equal to 0"),
         ({"describes": {"ship": {"name": "id"}}}, "describes: no role 'ship' (known: firm, fix, person, place, vehicle)"),
         ({"describes": {"firm": {"colour": "id"}}}, "describes.firm: no slot 'colour'"),
         ({"describes": {"firm": {"name": "nobody"}}}, "describes.firm: no column 'nobody'"),
