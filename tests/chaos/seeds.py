@@ -199,7 +199,8 @@ def _damaged(town: Town, plan: Plan, scene: Scene) -> Iterator[str]:
     """A table is damaged: `doctor` names it, no reader gets a wrong number, the printed command mends it."""
     chance = random.Random(plan.chance)
     table = chance.choice([table for table in tables(town.home) if table.exists()])
-    harm = chance.choice(HARMS if table.version() else HARMS[:-1])
+    # a last commit that is gone without a trace can't be told from one that was never made
+    harm = chance.choice(HARMS if (table.version() or 0) > 1 else HARMS[:-1])
     town.point()
     harm(table)
     what = f"{table.name} {harm.__name__}"
