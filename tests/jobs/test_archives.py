@@ -5,6 +5,7 @@ import io
 import json
 import os
 import tarfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from expectations.catalog import load
 from jobs.check import check
 from jobs.profile import profile
+from lakehouse import deliveries
 from lakehouse.errors import DeliveryUnreadable, UsageError
 from lakehouse.settings import Settings
 from tests.jobs.small_city import DAY, TOWN, City, zipped
@@ -220,3 +222,33 @@ def test_a_shapefile_is_one_delivery_unless_members_are_meant(town: City) -> Non
     declare(town, members="*.csv")
     town.night()
     assert told(town, "loaded", "superseded") == [("loaded", "x.zip/list.csv"), ("superseded", "x.zip")]
+
+
+def test_a_run_cut_off_between_members_is_made_up_for(town: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    landed_so_far = []
+
+    def land(*given: Any) -> deliveries.Delivery:
+        if landed_so_far:
+            raise KeyboardInterrupt
+        landed_so_far.append(given)
+        return deliveries.land(*given)
+
+    town.deliver("things", zipped(**{"a.csv": A, "b.csv": B}), name="all.zip")
+    with monkeypatch.context() as patch:
+        patch.setattr("jobs.pull.land", land)
+        with pytest.raises(KeyboardInterrupt):
+            town.step("bring", DAY, TOWN)
+    for _ in range(2):
+        town.night()
+        assert silver(town) == ["a", "b", "c"]
+    assert told(town, "loaded", "superseded") == [("loaded", "all.zip/a.csv"), ("loaded", "all.zip/b.csv")]
+
+
+def test_members_are_kept_as_long_as_the_contract_says(town: City) -> None:
+    town.declare("things", COLUMNS, source={"uri": "{inbox}/things/{day}/*"}, keep="1d")
+    town.deliver("things", zipped(**{"a.csv": A, "b.csv": B}), name="all.zip")
+    town.night()
+    town.step("maintain", DAY + timedelta(days=5))
+    assert landed(town) == []
+    town.night()
+    assert silver(town) == ["a", "b", "c"]
