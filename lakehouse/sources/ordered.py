@@ -19,6 +19,7 @@ from lakehouse.sources.received import Asked, Ledger, Received, place, writing
 SEEN_AT = "_seen_at"
 """The column of changes with the instant they were found at. No column of a table orders them: it may change without."""
 
+_MOMENT = r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?"
 _NAMES = b"columns"
 _GROUP_BYTES = 64 << 20
 _GROUP_ROWS = 100_000
@@ -143,12 +144,12 @@ class _Content:
                     writer.write_table(pa.Table.from_arrays(group.columns, schema=schema))
 
     def greatest(self, column: str, mark: str | None, day: date) -> str | None:
-        """The greatest number or moment in the column and `mark`. Moments after the day don't count: one wrong date would
-        hide all that comes until then."""
+        """The greatest number or moment (ISO 8601) in the column and `mark`. Moments after the day don't count: one wrong date
+        would hide all that comes until then."""
         sql = f"""
-            SELECT coalesce(arg_max(value, number), arg_max(value, moment)) FROM (
+            SELECT coalesce(arg_max(value, number), arg_max(value, moment) FILTER (moment < $until)) FROM (
                 SELECT value, CASE WHEN regexp_full_match(value, '-?\\d{{1,38}}') THEN value::HUGEINT END AS number,
-                    CASE WHEN TRY_CAST(value AS TIMESTAMPTZ) < $until THEN TRY_CAST(value AS TIMESTAMPTZ) END AS moment
+                    CASE WHEN regexp_full_match(value, '{_MOMENT}') THEN TRY_CAST(value AS TIMESTAMPTZ) END AS moment
                 FROM (SELECT {column} AS value FROM read_parquet($now) UNION ALL SELECT $mark)
             )
         """

@@ -186,20 +186,24 @@ def asking(asked: Asked, source: TableSource, schemes: Sequence[str]) -> Query:
             Condition(source.day_column, ">=", asked.day),
             Condition(source.day_column, "<", asked.day + timedelta(days=1)),
         ]
-    if source.since and (mark := asked.marks.get(source.since.column)):
+    mark = asked.marks.get(source.since.column) if source.since else None
+    if source.since and mark and (above := _less(mark, source.since, asked.contract.name)) is not None:
         # a row that doesn't say when it changed is new every time
-        above = _less(mark, source.since, asked.contract.name)
         conditions.append(Condition(source.since.column, ">", above, or_null=True))
     return Query(asked, source, uri, conditions, time.monotonic() + asked.contract.limits.seconds)
 
 
-def _less(mark: str, since: Since, where: str) -> Value:
-    """The mark less the overlap: a number, or a moment (of its own zone, if it has one)."""
+def _less(mark: str, since: Since, where: str) -> Value | None:
+    """The mark less the overlap: a number, or a moment (of its own zone, if it has one); None for what is neither, left by
+    another kind of source."""
     counts, overlap = mark.lstrip("-").isdigit(), since.overlap or None
     if counts and not isinstance(overlap, timedelta):
         return int(mark) - (overlap or 0)
     if not counts and not isinstance(overlap, int):
-        return datetime.fromisoformat(mark) - (overlap or timedelta(0))
+        try:
+            return datetime.fromisoformat(mark) - (overlap or timedelta(0))
+        except ValueError:
+            return None
     wanted = "counts versions: its overlap is a number" if counts else "holds times: its overlap is one like 1h"
     raise ContractError(f"since: '{since.column}' {wanted}", where=where, hint="change 'overlap' in 'source'")
 

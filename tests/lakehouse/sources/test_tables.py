@@ -154,6 +154,11 @@ class TestSince:
         (got,) = fetched(since={"column": "at"})
         assert (rows(got), got.marks) == ([], {})
 
+    def test_what_is_no_moment_is_no_mark(self, fetched: Fetched, run: Callable[..., None]):
+        run("UPDATE firms SET at = '2026/11/21'")
+        (got,) = fetched(since={"column": "at"}, marks={"at": "of another kind"})
+        assert (self.ids(got), got.marks) == (["1", "2", "3"], {})
+
     @pytest.mark.parametrize(("column", "overlap", "mark"), [("at", 1, "2026-11-21"), ("version", "1h", "9")])
     def test_an_overlap_of_another_kind(self, fetched: Fetched, column: str, overlap: object, mark: str):
         with pytest.raises(ContractError, match=f"since: '{column}'.*overlap"):
