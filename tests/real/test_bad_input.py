@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 import yaml
+from openpyxl import Workbook
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from lakehouse.sources.received import shown
 from tests.jobs.small_city import DAY, City, own_settings
@@ -39,14 +41,18 @@ class Messy:
 MESSY = {
     "211.csv": Messy("ResourceAgencyNum", 2132, source={"encoding": "latin-1"}),
     "README.md": Messy("text", 3, source={"format": "csv", "header": False, "delimiter": "\t"}),
+    "badcolspan.html": Messy("05", 3),
     "begrotingsanalyse-2011.csv": Messy("NR.", 36, source={"skip": 6}),
     "bian-anal-mca-2005-dols-eng-1011-0312-tab3.xlsm": Messy("column_1", 40),
     "blank_line.ods": Messy("Name", 3),
     "characters.csv": Messy("id", 382, source={"encoding": "big5"}),
     "complex.csv": Messy("date", 3, 1),
+    "complex.html": Messy("head", 2, source={"sheet": 2}),
     "example.tsv": Messy("hour", 140),
     "excel_pasting.csv": Messy("Year", 17, source={"skip": 3}),
     "excel_properties.xls": Messy("bold", 17),
+    "html.html": Messy("HDI Rank", 199),
+    "invisible_text.html": Messy("Station", 3),
     "large.ods": Messy("Financial Year", 23760),
     "large.xlsx": Messy("SERIES", 29, source={"skip": 4}),
     "loffice-4.4.1.2.ods": Messy("Name", 3),
@@ -55,6 +61,7 @@ MESSY = {
     "multilineods.ods": Messy("text", 1, source={"header": False}),
     "null.csv": Messy("a", 10, source={"header": False}),
     "ods_formats.ods": Messy("Date", 5),
+    "rowcolspan.html": Messy("05", 9),
     "simple.csv": Messy("date", 6),
     "simple.ods": Messy("Name", 3),
     "simple.psv": Messy("Year", 28),
@@ -133,7 +140,13 @@ class Zone(City):
         written = io.StringIO()
         csv.writer(written).writerows([["id", "text"], *enumerate(self.cells)])
         lines = "".join(json.dumps({"id": n, "text": text}) + "\n" for n, text in enumerate(self.cells))
-        for form, content in (("csv", written.getvalue()), ("jsonl", lines)):
+        book = Workbook()
+        for row in (["id", "text"], *enumerate(self.cells)):
+            book.active.append([_for_xml(str(cell)) for cell in row])
+            for cell in book.active[book.active.max_row]:
+                cell.data_type = "s"  # text, also where it looks like a formula
+        book.save(sheet := io.BytesIO())
+        for form, content in (("csv", written.getvalue()), ("jsonl", lines), ("xlsx", sheet.getvalue())):
             self._dataset("naughty", f"cells_{form}", {"id": "id", "text": "text"})
             self.deliver(f"cells_{form}", content, name=f"cells.{form}")
         self.names = list(
@@ -180,6 +193,11 @@ class Zone(City):
         return {row["name"]: row["reason"] for row in self.book("deliveries", dataset) if row["event"] == "refused"}
 
 
+def _for_xml(text: str) -> str:
+    """Without the characters XML can't hold."""
+    return ILLEGAL_CHARACTERS_RE.sub("?", re.sub("[\ufffe\uffff]", "?", text)).strip()
+
+
 def _can_name_a_file(text: str) -> bool:
     """Whether it is a name, and one that isn't hidden or half uploaded."""
     return 0 < len(text.encode(errors="surrogatepass")) < 250 and not re.search(r"[/\0]|^[.~]|\.(tmp|part)$", text)
@@ -213,7 +231,8 @@ def test_the_good_load_and_nothing_fails(zone: Zone) -> None:
 
 
 def test_nothing_takes_long_or_much(zone: Zone) -> None:
-    assert max(row["seconds"] for row in zone.book("runs")) < 30
+    for row in zone.book("runs"):
+        assert row["seconds"] < (120 if row["dataset"] == "as_named" else 30)  # that one reads forty files
     assert zone.grown_mb < 2_000
 
 
@@ -248,6 +267,12 @@ def test_a_messy_file_loads_whole_where_the_contract_says_how_it_is_written(zone
 def test_what_nobody_can_read_is_refused(zone: Zone, name: str) -> None:
     assert zone.refused("as_named").keys() >= {name}
     assert name not in {row["name"] for row in zone.loaded("as_named")}
+
+
+def test_naughty_cells_of_a_workbook(zone: Zone) -> None:
+    rows = zone.table("bronze", "cells_xlsx", "naughty").read().to_pylist()
+    texts = {int(row["id"]): row["text"] for row in rows}
+    assert [texts[n] or "" for n in range(len(zone.cells))] == [_for_xml(text) for text in zone.cells]
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
