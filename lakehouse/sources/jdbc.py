@@ -24,6 +24,7 @@ from lakehouse.source import JdbcSource
 from lakehouse.sources.ordered import delivered, numbered
 from lakehouse.sources.query import Query, Trouble, asking, quoting
 from lakehouse.sources.received import Asked, Received
+from lakehouse.sources.tables import within
 
 _FETCHED_ROWS = 10_000
 """Rows a driver holds at a time: without it some hold the whole table."""
@@ -54,13 +55,19 @@ def fetch(asked: Asked, source: JdbcSource) -> Iterator[Received]:
     """
     query = asking(asked, source, ("jdbc",))
     spool = asked.into / "unordered"
-    with session(asked.settings) as spark, _refusals(query), _until(spark, query):
-        table = _Table(spark, query, source)
-        columns = query.checked(table.read(query.table(table.quoted)).columns)
-        table.rows(columns).write.parquet(str(spool), compression="zstd")
+    (columns,) = within(query, _written(query, source, spool))
     _limited(query, spool)
     yield from delivered(asked, source, spool, columns)
     shutil.rmtree(spool)
+
+
+def _written(query: Query, source: JdbcSource, spool: Path) -> Iterator[list[str]]:
+    """Lets Spark write the rows; then, once, the table's columns."""
+    with session(query.asked.settings) as spark, _refusals(query), _until(spark, query):
+        table = _Table(spark, query, source)
+        columns = query.checked(table.read(query.table(table.quoted)).columns)
+        table.rows(columns).write.parquet(str(spool), compression="zstd")
+    yield columns
 
 
 class _Table:

@@ -75,20 +75,22 @@ def _read(query: Query) -> Iterator[pa.RecordBatch]:
 def _connection(query: Query) -> "pymysql.Connection[SSCursor]":
     address = urlsplit(query.uri)
     options = {name: values[-1] for name, values in parse_qs(address.query).items()}
-    connection = pymysql.connect(
-        host=address.hostname or "localhost",
-        port=address.port or 3306,
-        user=unquote(address.username or ""),
-        password=unquote(address.password or ""),
-        database=unquote(address.path[1:]) or None,
-        unix_socket=options.get("unix_socket"),
-        ssl_ca=options.get("ssl_ca"),
-        charset="utf8mb4",
-        conv=dict(encoders),  # decodes nothing
-        connect_timeout=CONNECT_S,
-        read_timeout=query.seconds,
-        write_timeout=query.seconds,
-    )
+    with _refusals(query, lost="down"):
+        connection = pymysql.connect(
+            host=address.hostname or "localhost",
+            port=address.port or 3306,
+            user=unquote(address.username or ""),
+            password=unquote(address.password or ""),
+            database=unquote(address.path[1:]) or None,
+            unix_socket=options.get("unix_socket"),
+            ssl_ca=options.get("ssl_ca"),
+            charset="utf8mb4",
+            conv=dict(encoders),  # decodes nothing
+            connect_timeout=CONNECT_S,
+            read_timeout=CONNECT_S,
+            write_timeout=query.seconds,
+        )
+    connection._read_timeout = query.seconds  # a server may take as long for an answer, not for its greeting
     limit = "max_statement_time = %s" if "MariaDB" in connection.get_server_info() else "max_execution_time = %s * 1000"
     with connection.cursor() as cursor:
         cursor.execute(f"SET time_zone = '{_OFFSET}', net_write_timeout = %s", (query.seconds,))
@@ -136,12 +138,13 @@ def _quoted(name: str) -> str:
 
 
 @contextmanager
-def _refusals(query: Query) -> Iterator[None]:
+def _refusals(query: Query, lost: Trouble = "broken") -> Iterator[None]:
+    """Errors of the driver as ours; `lost` says what it is when the server ends the connection."""
     try:
         yield
     except pymysql.Error as error:
         code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
         trouble = _TROUBLES.get(code, "query")
-        if trouble == "broken":
+        if trouble == "broken" == lost:
             raise query.broken_off() from None
-        raise query.failed(trouble, f"error {code}") from None
+        raise query.failed(lost if trouble == "broken" else trouble, f"error {code}") from None

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Semaphore, Thread
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +21,8 @@ from lakehouse.source import TableSource
 from lakehouse.sources.ordered import delivered, numbered
 from lakehouse.sources.query import Query, asking
 from lakehouse.sources.received import Asked, Received, writing
+
+Item = TypeVar("Item")
 
 _GRACE_S = 5
 """How much later than the server we end a query that takes too long, so that it is the server that says so."""
@@ -35,22 +38,22 @@ def fetch(
     """
     query = asking(asked, source, schemes)
     spool = asked.into / "unordered.parquet"
-    columns = _put_aside(_within(query, read(query)), spool, query)
+    columns = _put_aside(within(query, read(query)), spool, query)
     yield from delivered(query.asked, source, spool, columns)
     spool.unlink()
 
 
-def _within(query: Query, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same batches, made on a thread that is left behind where a driver waits for a server that says nothing more."""
-    made: SimpleQueue[pa.RecordBatch | BaseException | None] = SimpleQueue()
+def within(query: Query, items: Iterator[Item]) -> Iterator[Item]:
+    """The same items, made on a thread that is left behind where a driver waits for a server that says nothing more."""
+    made: SimpleQueue[Item | BaseException | None] = SimpleQueue()
     wanted, left = Semaphore(2), Event()
 
     def make() -> None:
         try:
-            with closing(batches):  # type: ignore[type-var]
+            with closing(items):  # type: ignore[type-var]
                 while wanted.acquire() and not left.is_set():
-                    made.put(batch := next(batches, None))
-                    if batch is None:
+                    made.put(item := next(items, None))
+                    if item is None:
                         return
         except BaseException as error:
             made.put(error)
@@ -59,16 +62,16 @@ def _within(query: Query, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Reco
     try:
         while True:
             try:
-                batch = made.get(timeout=max(query.until + _GRACE_S - time.monotonic(), 0.001))
+                item = made.get(timeout=max(query.until + _GRACE_S - time.monotonic(), 0.001))
             except Empty:
                 raise query.failed("slow") from None
-            if batch is None:
+            if item is None:
                 return
-            if isinstance(batch, BaseException):
-                raise batch
+            if isinstance(item, BaseException):
+                raise item
             if query.is_late:
                 raise query.failed("slow")
-            yield batch
+            yield item
             wanted.release()
     finally:
         left.set()

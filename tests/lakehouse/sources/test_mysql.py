@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakehouse.errors import DeliveryUnreadable, EnvironmentFault, NotDelivered, SourceRefused, SourceUnavailable
-from lakehouse.sources import Received
+from lakehouse.sources import Received, mysql
 from tests.lakehouse.sources.mariadb import MariaDB
 
 Fetched = Callable[..., list[Received]]
@@ -131,6 +131,10 @@ def test_what_can_t_be_reached(fetched: Fetched, maria: MariaDB, monkeypatch: py
         with pytest.raises(SourceUnavailable, match="no connection") as caught:
             fetched()
         assert "hush" not in str(caught.value)
+        closed.listen()
+        monkeypatch.setattr(mysql, "CONNECT_S", 1)
+        with pytest.raises(SourceUnavailable, match="no connection"):
+            fetched()
 
 
 def test_a_query_that_takes_too_long_or_breaks_off(fetched: Fetched, maria: MariaDB):

@@ -8,7 +8,7 @@ import pytest
 from adbc_driver_postgresql import dbapi
 
 from lakehouse.errors import DeliveryUnreadable, NotDelivered, SourceRefused, SourceUnavailable
-from lakehouse.sources import Received
+from lakehouse.sources import Received, postgres
 
 Fetched = Callable[..., list[Received]]
 
@@ -205,6 +205,14 @@ def test_a_closed_port(fetched: Fetched, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(SourceUnavailable, match="no connection") as caught:
         fetched()
     assert "hush" not in str(caught.value)
+
+
+def test_a_server_that_says_nothing(fetched: Fetched, monkeypatch: pytest.MonkeyPatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(postgres, "CONNECT_S", 2)  # libpq's least
+        monkeypatch.setenv("CITYLAKE_CONN_CITY", f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x")
+        with pytest.raises(SourceUnavailable, match="no connection"):
+            fetched()
 
 
 def test_a_query_that_takes_too_long(fetched: Fetched, run: Callable[..., None]):
