@@ -15,6 +15,7 @@ from jobs import maintain
 from lakehouse.engine import spark as engine
 from lakehouse.errors import LakeError
 from lakehouse.lake import Lake
+from lakehouse.layout import LAYERS
 from lakehouse.settings import Settings
 from lakehouse.table import Commit, Table
 from tests.jobs.small_city import DAY, TOWN, City, text_of
@@ -49,7 +50,7 @@ def night(city: City, day: date) -> None:
 
 
 def tables(city: City) -> list[Table]:
-    return [Table(path) for layer in maintain.LAYERS for path in sorted((city.home / layer).glob("*"))]
+    return [Table(path) for layer in LAYERS for path in sorted((city.home / layer).glob("*"))]
 
 
 def content(table: Table, version: int | None = None) -> str:
