@@ -130,7 +130,9 @@ def taken_away(known: Known, contract: Contract, present: Set[str], told: Sequen
     found = []
     for delivery, name in sorted(known.carried_of(contract) - {(word.delivery, word.name) for word in told}):
         if sent_in(name) not in present and (delivery, name) not in gone:
-            found.append(Word("withdrawn", delivery, name, "no longer there; its rows stay until it is sent again"))
+            found.append(
+                Word("withdrawn", delivery, name, f"'{name}' is no longer there; its rows stay until it is sent again")
+            )
         elif sent_in(name) in present and (delivery, name) in gone:
             found.append(Word("restored", delivery, name, "taken away, and sent again"))
     return found
