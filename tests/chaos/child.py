@@ -1,6 +1,7 @@
 """Real processes under test: forked from a server that has imported everything and touched no lake, in a session of their own."""
 
 import ctypes
+import faulthandler
 import json
 import multiprocessing as mp
 import os
@@ -85,6 +86,8 @@ class Child:
         """Wait for its end. A child that hangs is killed, and that is a fault."""
         self._process.join(seconds)
         if hung := self.lives():
+            os.kill(self.pid, signal.SIGUSR1)  # it says where it stands
+            self._process.join(1)
             os.killpg(self.pid, signal.SIGKILL)
             self._process.join()
         code = self._process.exitcode
@@ -106,6 +109,7 @@ def _main(root: Path, now: datetime, commands: Sequence[tuple[str, ...]], plan: 
     from tests.chaos.story import Town, perform
 
     os.setsid()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     log = os.open(report.with_name("log"), os.O_WRONLY | os.O_CREAT, 0o600)
     os.dup2(log, 1), os.dup2(log, 2)
     _without_privileges()

@@ -12,6 +12,8 @@ _WEIGHTS = {
 _GOES_ON = ("zombie", "full", "denied")
 """Faults after which the process goes on: not possible where the log is closed to get between data and commit."""
 
+_OF_NO_POINT = ("clock", "damage")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -39,6 +41,8 @@ def drawn(seed: int, points: Mapping[str, Sequence[str]], engine: str = "embedde
     act = chance.choice(sorted(points))
     weights = _WEIGHTS[engine]
     fault = chance.choices(list(weights), list(weights.values()))[0]
+    if fault in _OF_NO_POINT:
+        return Plan(act, fault, chance=chance.randrange(1_000_000))
     there = [point for point in points[act] if fault not in _GOES_ON or not point.endswith(" data")]
     point = chance.choice(sorted(set(there)))  # by name first: the rare ones count as much as the frequent ones
     return Plan(act, fault, point, chance.randint(1, there.count(point)), chance.randrange(1_000_000))

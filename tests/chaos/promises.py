@@ -90,7 +90,8 @@ def _books(home: Path) -> Picture:
     for row in ledger(ops.read("deliveries").to_pylist()):
         if row["event"] != "missing":
             key = f"delivery {row['day']} {row['dataset']} {row['name']} {row['delivery_id']}"
-            found[key] = f"{row['event']} {row['rows_in']} {row['accepted']} {row['quarantined']} {row['unparsable']}"
+            event = "cleaned" if row["event"] == "loaded" and row["accepted"] is not None else row["event"]
+            found[key] = f"{event} {row['rows_in']} {row['accepted']} {row['quarantined']} {row['unparsable']}"
     for book, key in _NEWEST.items():
         newest = {tuple(str(row[name]) for name in key): row for row in ops.read(book).to_pylist()}
         for place, row in newest.items():

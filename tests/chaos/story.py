@@ -183,8 +183,13 @@ class Act:
 
 
 ON_SPARK = "a night on Spark"
+SMALL = "one department"
+"""The act that is over in a second: what `make test` draws its seeds from."""
+
+_SHOPS = tuple((step, str(DAY), "shops") for step in ("bring", "clean"))
 
 ACTS = {
+    SMALL: Act(None, (*_SHOPS, ("release", str(DAY))), (*_SHOPS, ("release", str(DAY))), first_day),
     ON_SPARK: Act(None, ON_SPARKS_NIGHT, ON_SPARKS_NIGHT, first_day),
     "first night": Act(None, night(DAY), night(DAY), first_day),
     "two nights": Act("first night", night(DAY, NEXT), night(DAY, NEXT), second_day),
