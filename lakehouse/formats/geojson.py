@@ -1,6 +1,8 @@
 """GeoJSON: the properties of every feature as sent, its geometry as well-known text."""
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -13,16 +15,19 @@ from lakehouse.formats.reading import Reading
 from lakehouse.source import Dialect
 
 _CODE = re.compile(r"(EPSG|OGC):[\d.]*:?(\w+)$")
-_NONE = msgspec.Raw(b"null")
+_AT_ONCE = 1_000
+_NULL = msgspec.Raw(b"null")
+
+Fields = dict[str, msgspec.Raw]
 
 
 class _Feature(msgspec.Struct, tag="Feature", tag_field="type"):
-    properties: msgspec.Raw = _NONE
-    geometry: msgspec.Raw = _NONE
-    id: msgspec.Raw = _NONE
+    properties: Fields | None = None
+    geometry: msgspec.Raw = _NULL
+    id: msgspec.Raw = _NULL
 
 
-_FEATURES = msgspec.json.Decoder(_Feature)
+_FEATURE = msgspec.json.Decoder(_Feature)
 
 
 def read(path: Path, contract: Contract, source: Dialect) -> Reading:
@@ -37,25 +42,46 @@ def read(path: Path, contract: Contract, source: Dialect) -> Reading:
     geometry.refuse_other_crs(crs, contract, where)
     names = geometry.columns(contract)
 
-    def taken(text: objects.Text, opened: frozenset[str]) -> dict[str, str | None]:
-        try:
-            feature = _FEATURES.decode(text)
-            shapes = shapely.from_geojson(np.array([None if feature.geometry == _NONE else bytes(feature.geometry)]))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise objects.NotAnObject(f"not a feature: {error}") from error
-        except shapely.errors.GEOSException as error:
-            raise objects.NotAnObject(geometry.UNREADABLE) from error
-        values = {} if feature.properties == _NONE else objects.fields(feature.properties, opened)
-        if feature.id != _NONE and "id" not in values:
-            values |= objects.fields(b'{"id":' + bytes(feature.id) + b"}")
-        if twice := values.keys() & set(names):
-            raise objects.NotAnObject(f"it has two values called '{min(twice)}'")
-        return values | {
-            name: column[0].as_py() for name, column in zip(names, geometry.texts(shapes, crs, names), strict=True)
-        }
+    def found() -> Iterator[tuple[int, objects.Text | objects.Fault]]:
+        features = enumerate(json.records(document, "features", contract.limits.row_bytes, where), 1)
+        while some := list(islice(features, _AT_ONCE)):
+            yield from zip((row for row, _ in some), _rows([text for _, text in some], crs, names), strict=True)
 
-    found = lambda: enumerate(json.records(document, "features", contract.limits.row_bytes, where), 1)  # noqa: E731
-    return objects.reading(found, contract, where, taken)
+    return objects.reading(found, contract, where)
+
+
+def _rows(texts: list[bytes], crs: str, names: list[str]) -> Iterator[objects.Text | objects.Fault]:
+    """Features as objects: their properties, and geometry under the given names."""
+    features = [_feature(text) for text in texts]
+    sent = [
+        None if isinstance(feature, str) or feature.geometry == _NULL else bytes(feature.geometry)
+        for feature in features
+    ]
+    shapes = shapely.from_geojson(np.array([*sent, None], object)[:-1], on_invalid="ignore")
+    placed = [column.to_pylist() for column in geometry.texts(shapes, crs, names)]
+    for position, (text, feature) in enumerate(zip(texts, features, strict=True)):
+        if isinstance(feature, str):
+            yield objects.Fault(feature, text)
+        elif sent[position] and shapes[position] is None:
+            yield objects.Fault(geometry.UNREADABLE, text)
+        else:
+            fields: dict[str, object] = {**(feature.properties or {})}
+            if feature.id != _NULL:
+                fields.setdefault("id", feature.id)
+            if twice := fields.keys() & set(names):
+                yield objects.Fault(f"it has two values called '{min(twice)}'", text)
+            else:
+                yield msgspec.json.encode(
+                    fields | {name: column[position] for name, column in zip(names, placed, strict=True)}
+                )
+
+
+def _feature(text: bytes) -> _Feature | str:
+    """The feature, or why it is none."""
+    try:
+        return _FEATURE.decode(text)
+    except objects.REASONS as error:
+        return f"not a feature: {error}"
 
 
 def _crs(document: json.Document) -> str:

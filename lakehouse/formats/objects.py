@@ -1,7 +1,7 @@
 """JSON objects as rows of text: every value as sent, nested ones as compact JSON."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,23 +15,23 @@ Text = bytes | msgspec.Raw
 _VALUES = msgspec.json.Decoder(dict[str, Any], float_hook=str)
 _RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SIMPLE: dict[type, Callable[[Any], str]] = {int: str, bool: {True: "true", False: "false"}.__getitem__}
-_REASONS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+REASONS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class NotAnObject(ValueError):
-    """Text that isn't one whole JSON object; the message says why."""
+class Fault(NamedTuple):
+    """A record that can't be read: why, and its text."""
+
+    reason: str
+    text: Text
 
 
-def fields(text: Text, opened: frozenset[str] = frozenset()) -> dict[str, str | None]:
-    """The object's values as text, JSON null as None; an object inside called as one of `opened` is `name.field`, each of
-    its fields. Raises NotAnObject."""
-    try:
-        return _fields(text, "", opened)
-    except _REASONS as error:
-        raise NotAnObject(f"not a JSON object: {error}") from error
+class _Twice(ValueError):
+    """Two values of one name; the message says which."""
 
 
 def _fields(text: Text, prefix: str, opened: frozenset[str]) -> dict[str, str | None]:
+    """The object's values as text, JSON null as None; an object inside called as one of `opened` is `name.field`, each of
+    its fields."""
     values = _VALUES.decode(text)
     inner: dict[str, str | None] = {}
     for name, value in values.items():
@@ -52,24 +52,19 @@ def _fields(text: Text, prefix: str, opened: frozenset[str]) -> dict[str, str | 
         prefix + name: value for name, value in values.items() if prefix + name not in opened or type(value) is str
     }
     if twice := plain.keys() & inner.keys():
-        raise NotAnObject(f"it has two values called '{min(twice)}'")
+        raise _Twice(f"it has two values called '{min(twice)}'")
     return plain | inner
 
 
-Taken = Callable[[Text, frozenset[str]], dict[str, str | None]]
-
-
-def reading(
-    found: Callable[[], Iterable[tuple[int, Text]]], contract: Contract, where: str, taken: Taken = fields
-) -> Reading:
-    """The numbered objects as a reading; `found` is called twice, for the names and for the values, each object `taken` apart.
+def reading(found: Callable[[], Iterable[tuple[int, Text | Fault]]], contract: Contract, where: str) -> Reading:
+    """The numbered objects as a reading; `found` is called twice, for the names and for the values.
 
     A field an object doesn't have is null, text that isn't an object is unparsable. Where a column is declared `from:
     outer.field`, every field of the object `outer` is a column so called. No records at all have the declared columns.
     """
     opened = _opened(contract)
-    result = Reading(_names((text for _, text in found()), opened, contract, where, taken), where, contract.limits)
-    result.batches = batched(result, _rows(result, found(), opened, taken))
+    result = Reading(_names((text for _, text in found()), opened, contract, where), where, contract.limits)
+    result.batches = batched(result, _rows(result, found(), opened))
     return result
 
 
@@ -79,15 +74,17 @@ def _opened(contract: Contract) -> frozenset[str]:
     return frozenset(".".join(path[:length]) for path in paths for length in range(1, len(path)))
 
 
-def _names(texts: Iterable[Text], opened: frozenset[str], contract: Contract, where: str, taken: Taken) -> list[str]:
+def _names(texts: Iterable[Text | Fault], opened: frozenset[str], contract: Contract, where: str) -> list[str]:
     """All fields: declared ones in the contract's order, then the others as first seen."""
     seen: dict[str, None] = {}
     last: tuple[str, ...] = ()
     text = None
     for text in texts:
+        if isinstance(text, Fault):
+            continue
         try:
-            names = tuple(taken(text, opened) if opened or taken is not fields else _VALUES.decode(text))
-        except (NotAnObject, *_REASONS):
+            names = tuple(_fields(text, "", opened) if opened else _VALUES.decode(text))
+        except (_Twice, *REASONS):
             continue  # rejected when its values are read
         if names != last and not seen.keys() >= set(names):
             seen.update(dict.fromkeys(names))
@@ -100,13 +97,21 @@ def _names(texts: Iterable[Text], opened: frozenset[str], contract: Contract, wh
 
 
 def _rows(
-    result: Reading, found: Iterable[tuple[int, Text]], opened: frozenset[str], taken: Taken
+    result: Reading, found: Iterable[tuple[int, Text | Fault]], opened: frozenset[str]
 ) -> Iterator[tuple[int, tuple[str | None, ...] | None]]:
     for row, text in found:
-        try:
-            values = taken(text, opened)
-        except NotAnObject as error:
-            result.reject(row, str(error), encoding.readable(bytes(text).rstrip()))
+        taken = text if isinstance(text, Fault) else _taken(text, opened)
+        if isinstance(taken, Fault):
+            result.reject(row, taken.reason, encoding.readable(bytes(taken.text).rstrip()))
             yield row, None
         else:
-            yield row, tuple(map(values.get, result.names))
+            yield row, tuple(map(taken.get, result.names))
+
+
+def _taken(text: Text, opened: frozenset[str]) -> dict[str, str | None] | Fault:
+    try:
+        return _fields(text, "", opened)
+    except _Twice as error:
+        return Fault(str(error), text)
+    except REASONS as error:
+        return Fault(f"not a JSON object: {error}", text)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -177,14 +178,15 @@ def _spread(element: _Element, prefix: str, found: dict[str, str | None]) -> Non
     together: dict[str, list[_Element]] = {}
     for child in element.children:
         together.setdefault(child.name, []).append(child)
-    for name, children in together.items():
-        first = children[0]
-        if len(children) > 1:
-            _put(found, prefix + name, msgspec.json.encode([_plain(child) for child in children]).decode())
-            continue
-        if first.text is not None or not (first.children or first.attributes):
+    for name, (first, *others) in together.items():
+        if others:
+            _put(found, prefix + name, msgspec.json.encode([_plain(child) for child in (first, *others)]).decode())
+        elif first.children or first.attributes:
+            if first.text is not None:
+                _put(found, prefix + name, first.text)
+            _spread(first, f"{prefix}{name}.", found)
+        else:
             _put(found, prefix + name, first.text)
-        _spread(first, f"{prefix}{name}.", found)
 
 
 def _put(found: dict[str, str | None], name: str, value: str | None) -> None:
@@ -198,12 +200,15 @@ def _plain(element: _Element) -> str | dict[str, Any] | None:
     return _row(element) if element.children or element.attributes else element.text
 
 
+@lru_cache(1024)
 def _local(name: str) -> str:
     return name.rpartition(":")[2]
 
 
 def _own(attributes: dict[str, str]) -> dict[str, str | None]:
     """Attributes that are data: not those by which XML speaks of itself."""
+    if not attributes:
+        return {}
     kept = {name: value for name, value in attributes.items() if not name.startswith(("xmlns", "xsi:", "xml:"))}
     own: dict[str, str | None] = {}
     for name, value in kept.items():
