@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := nightly
-.PHONY: setup nightly up down check test lock clean java counterparts
+.PHONY: setup nightly up down check test chaos lock clean java counterparts
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,6 +45,12 @@ check: setup
 
 test: check counterparts
 	@$(BIN)/pytest
+
+# Disturbed nights, every fifth with Spark (docs/reliability.md); goes on where it stopped, another SEED begins anew.
+SEEDS ?= 200
+SEED ?= 1
+chaos: setup
+	@$(BIN)/python -m tests.chaos --seeds $(SEEDS) --base $(SEED)
 
 # Newest versions the ranges of setup.py allow; without UPGRADE=1 what is locked stays where it can.
 lock: $(VENV)/.uv
