@@ -1,6 +1,7 @@
 """Archives: what lies in them, looked through before anything is unpacked, and the bytes of a member."""
 
 import bz2
+import errno
 import gzip
 import lzma
 import re
@@ -38,16 +39,18 @@ _TARS = {".tar": None, ".tgz": "gz", ".tbz2": "bz2", ".txz": "xz"} | {
     f".tar{suffix}": packing for suffix, packing in _PACKED.items()
 }
 _CLOSED = {".rar": "RAR", ".7z": "7z"}
-_HIDDEN = re.compile(r"(^|/)(\.|~\$|__MACOSX/|(Thumbs\.db|desktop\.ini)$)", re.IGNORECASE)
-"""What file managers leave in archives."""
+_HIDDEN = re.compile(r"(^|/)(\.|~\$|__MACOSX/|(Thumbs\.db|desktop\.ini)?$)", re.IGNORECASE)
+"""What file managers leave in archives, and folders."""
 _OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)
 """Absolute names, names on a drive, and names that climb out."""
 
 _DAMAGE = (
     BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error,
-    EOFError, OSError, NotImplementedError, RuntimeError, ValueError, IndexError,
+    EOFError, OSError, NotImplementedError, RuntimeError, ValueError, IndexError, OverflowError,
 )  # fmt: skip
 """What the libraries raise for bytes that aren't what they should be."""
+_OF_BYTES = (None, errno.EINVAL, errno.EOVERFLOW)
+"""Numbers of an OSError that speak of places no file has; others speak of the disk."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,8 @@ def is_whole(names: Iterable[str], source: Dialect) -> bool:
 
 @contextmanager
 def opened(path: Path, folder: Path | None, limits: Limits, where: str) -> Iterator[dict[str, Member]]:
-    """The archive's files by name, without those that file managers hide; a packed tar is unpacked for as long, into a file without
-    a name in `folder`.
+    """The archive's files by name, without those that file managers hide; a packed tar lies unpacked in `folder` for as
+    long, in a file without a name.
 
     Raises DeliveryUnreadable for what shouldn't be unpacked: a bomb, a link or device, a name that leads elsewhere or
     can be taken for another's, a password; and for what can't: a damaged archive, an unknown kind.
@@ -226,10 +229,10 @@ def _tar(path: Path, packing: str | None, folder: Path | None, limits: Limits, w
 def _tarred(package: tarfile.TarFile, file: BinaryIO, packed: int, limits: Limits, where: str) -> Iterator[Member]:
     size = end = 0
     for count, entry in enumerate(package, 1):
-        size += entry.size
+        size += max(entry.size, 0)
         _refuse_bomb(count, size, packed, limits, where)
         name = _decoded(entry.name.encode("utf-8", "surrogateescape"))
-        if entry.issparse() or not (entry.isreg() or entry.isdir()):
+        if entry.issparse() or entry.size < 0 or not (entry.isreg() or entry.isdir()):
             raise _refused(f"'{_shown(name)}' is a link or a device, or has holes", where)
         end = entry.offset_data + -(-entry.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
         if entry.isreg():
@@ -313,7 +316,7 @@ def _damage(where: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        if isinstance(error, OSError) and error.errno:
+        if isinstance(error, OSError) and error.errno not in _OF_BYTES:
             raise LakeError(
                 f"an archive can't be unpacked: {error.strerror}", where=where, hint="free space or mend the disk"
             ) from error

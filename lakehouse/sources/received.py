@@ -83,7 +83,7 @@ def place(name: str, folder: Path) -> Path:
     plain = _UNSAFE.sub("_", shown(name)).lstrip(".") or "_"
     stem, dot, suffix = plain.rpartition(".") if "." in plain else (plain, "", "")
     while len((stem + dot + suffix).encode()) > _LONGEST_NAME:
-        stem, suffix = stem[:-1], suffix[:20]
+        stem, suffix = stem[:-9] + stem[-8:], suffix[:20]  # the end stays: it may be half of .tar.gz
     path, twin = folder / (stem + dot + suffix), 1
     while path.exists():
         twin += 1

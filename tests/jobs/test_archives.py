@@ -252,3 +252,10 @@ def test_members_are_kept_as_long_as_the_contract_says(town: City) -> None:
     assert landed(town) == []
     town.night()
     assert silver(town) == ["a", "b", "c"]
+
+
+def test_a_packed_tar_with_a_long_name(town: City) -> None:
+    name = f"{'长' * 70}.tar.gz"
+    town.deliver("things", tarred("w:gz", **{"a.csv": A}), name=name)
+    town.night()
+    assert told(town, "loaded") == [("loaded", f"{name}/a.csv")]

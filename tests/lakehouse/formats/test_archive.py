@@ -79,7 +79,10 @@ ONE = ("a.csv", b"id\n1\n")
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
 def test_a_zip(unpacked: Unpacked, method: int) -> None:
-    assert unpacked(zipped(ONE, ("dir/", b""), ("dir/b.csv", b""), method=method)) == {ONE[0]: ONE[1], "dir/b.csv": b""}
+    assert unpacked(zipped(ONE, ("dir/", b""), ("odd\\", b""), ("dir/b.csv", b""), method=method)) == {
+        ONE[0]: ONE[1],
+        "dir/b.csv": b"",
+    }
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -216,6 +219,14 @@ def test_a_header_that_announces_gigabytes(unpacked: Unpacked) -> None:
     long.size = 9 << 20
     data = long.tobuf(tarfile.USTAR_FORMAT) + bytes(9 << 20)
     with pytest.raises(DeliveryUnreadable, match="a header of 9437184 bytes is announced"):
+        unpacked(data, "x.tar")
+
+
+def test_a_tar_that_leads_back_to_its_start(unpacked: Unpacked) -> None:
+    entry = tarfile.TarInfo("x.csv")
+    entry.size = -1024
+    data = entry.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+    with pytest.raises(DeliveryUnreadable):
         unpacked(data, "x.tar")
 
 

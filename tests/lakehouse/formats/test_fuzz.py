@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from openpyxl import Workbook
 
 from lakehouse.contract import Contract, Limits
-from lakehouse.errors import CitylakeError, in_one_line
+from lakehouse.errors import CitylakeError, DeliveryUnreadable, in_one_line
 from lakehouse.formats import archive, read
 from tests.lakehouse.formats.conftest import contract_of
 from tests.lakehouse.formats.test_html import PAGE
@@ -240,6 +240,6 @@ def test_archives(tmp_path: Path, bend: tuple[int, int], name: str) -> None:
                 assert member.bytes in (len(content), None)
                 (tmp_path / "member.csv").write_bytes(content)
                 read_all(tmp_path / "member.csv", contract_of())
-    except CitylakeError as error:
+    except DeliveryUnreadable as error:
         assert error.what and error.where and error.hint
         assert in_one_line(str(error)) == str(error)
