@@ -49,8 +49,8 @@ def _read(query: Query) -> Iterator[pa.RecordBatch]:
         yield empty(columns)
         try:
             yield from cursor.fetch_record_batch()
-        except (OSError, pa.ArrowException):  # without SQLSTATE, when it goes wrong on the way
-            raise query.broken_off() from None
+        except (OSError, pa.ArrowException) as error:  # without SQLSTATE, when it goes wrong on the way
+            raise (query.failed("text") if '"UTF8"' in str(error) else query.broken_off()) from None
 
 
 def _text(name: str, kind: str) -> str:
@@ -65,6 +65,7 @@ def _cursor(query: Query) -> Iterator[adbc.Cursor]:
     bounded = uri if "connect_timeout=" in uri else f"{uri}{separator}connect_timeout={CONNECT_S}"
     settings = (
         "TRANSACTION READ ONLY",
+        "client_encoding = 'UTF8'",
         f"TIME ZONE '{ZONE.key}'",
         "datestyle = 'ISO, YMD'",
         "intervalstyle = 'iso_8601'",

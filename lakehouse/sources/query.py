@@ -139,7 +139,9 @@ def quoting(source: DriverSource) -> Callable[[str], str]:
     return lambda name: mark + name.replace(mark, mark * 2) + mark
 
 
-Trouble = Literal["login", "table", "right", "query", "down", "busy", "broken", "slow", "wide", "file", "damaged"]
+Trouble = Literal[
+    "login", "table", "right", "query", "down", "busy", "broken", "slow", "wide", "text", "file", "damaged"
+]
 
 _AGAIN = "it is asked again with the next run"
 _TROUBLES: Mapping[Trouble, tuple[type[CitylakeError], str, str]] = {
@@ -151,6 +153,11 @@ _TROUBLES: Mapping[Trouble, tuple[type[CitylakeError], str, str]] = {
         DeliveryUnreadable,
         "a row is longer than the allowed {row_bytes} bytes",
         "ask the department, or raise 'limits: {row_bytes: ...}' in the contract",
+    ),
+    "text": (
+        DeliveryUnreadable,
+        "its text isn't UTF-8, and the server doesn't know what it is",
+        "ask the department for a view that converts it",
     ),
     "file": (
         SourceUnavailable,

@@ -89,6 +89,10 @@ def _put_aside(batches: Iterator[pa.RecordBatch], path: Path, query: Query) -> l
         rows = 0
         with writer:
             for batch in chain([first], batches):
+                try:
+                    batch.validate(full=True)
+                except pa.ArrowInvalid:
+                    raise query.failed("text") from None
                 rows += len(batch)
                 with writing(path):
                     writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))

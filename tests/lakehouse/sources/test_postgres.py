@@ -137,6 +137,21 @@ def test_what_is_new(fetched: Fetched, run: Callable[..., None], column: str):
     run("DROP TABLE news")
 
 
+def test_databases_of_other_encodings(fetched: Fetched, database: str, run: Callable[..., None], monkeypatch):
+    for encoding, text in (("EUC_CN", "'中文'"), ("SQL_ASCII", r"convert_from('\xd6d0', 'SQL_ASCII')")):
+        run(f"CREATE DATABASE {encoding} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+        there = database.replace("/postgres?", f"/{encoding.lower()}?")
+        with dbapi.connect(there, autocommit=True) as connection, connection.cursor() as cursor:
+            cursor.execute("SET client_encoding = 'UTF8'")
+            cursor.execute(f"CREATE TABLE firms AS SELECT {text} AS id")
+        monkeypatch.setenv("CITYLAKE_CONN_CITY", there)
+        if encoding == "EUC_CN":
+            assert rows(fetched()[0]) == [("中文",)]
+        else:
+            with pytest.raises(DeliveryUnreadable, match="its text isn't UTF-8"):
+                fetched()
+
+
 def test_nothing_can_be_written(fetched: Fetched, firms: Callable[..., None]):
     firms(
         "CREATE FUNCTION sly() RETURNS int LANGUAGE sql AS 'DELETE FROM firms; SELECT 1'",
