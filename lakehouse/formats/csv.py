@@ -63,11 +63,12 @@ class _Parser:
         misfits = {n: f"{width} fields instead of {len(self.names)}" for n, width in widths.items()}
         reasons |= dict.fromkeys(undecodable, f"bytes not valid {self.encoding}")
         reasons |= {int(at[misfit]): reason for misfit, reason in misfits.items()}
-        rejected = [Unparsable(block.first + i, reasons[i], self._shown(block[i])) for i in sorted(reasons)]
+        rejected = [Unparsable(block.first + i, reasons[i], self.shown(block[i])) for i in sorted(reasons)]
         batch = self._numbered(columns, block.first + np.delete(at, list(misfits)))
         return _Parsed(batch, rejected, len(undecodable), records)
 
-    def _shown(self, record: bytes) -> str:
+    def shown(self, record: bytes) -> str:
+        """The record as text for people."""
         return encoding.readable(record).replace(_UNIT.decode(), self.delimiter)
 
     def _evened(self, record: bytes, width: int | None) -> bytes:
@@ -135,9 +136,9 @@ def read(path: Path, contract: Contract, source: Dialect, *, quoted: bool) -> Re
     names = header(cells, contract, where) if source.header else declared(contract)
     reading = Reading(names, where, contract.limits)
     body: Iterator[Block] = chain([block.without(at + 1 if source.header else at)], found)
-    if source.footer:
-        body = without_footer(body, lambda line, behind: source.is_footer(encoding.readable(line), behind))
     parser = _Parser(names, shape, source.encoding, delimiter, source.ragged, where)
+    if source.footer:
+        body = without_footer(body, lambda record, behind: source.is_footer(parser.shown(record), behind))
     reading.batches = _batches(reading, body, parser, path)
     return reading
 

@@ -337,3 +337,7 @@ def test_utf_16_without_a_mark(reads: Reads, monkeypatch: pytest.MonkeyPatch, en
     for size in (1000, 20):
         monkeypatch.setattr(reader, "_BLOCK", size)
         assert reads(data, columns=("编号", "说明"), encoding="utf-16").rows == [("1", "第一个位于山上的古老寺院遗址")]
+
+
+def test_a_footer_is_matched_as_it_was_sent(reads: Reads):
+    assert reads("a||b\n1||2\n合计||2\n".encode(), delimiter="||", footer=r"合计\|\|").rows == [("1", "2")]
