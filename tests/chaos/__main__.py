@@ -19,7 +19,7 @@ from typing import IO
 
 from lakehouse.runs import code_version
 from tests.chaos.faults import SMALL_BYTES
-from tests.chaos.plan import Plan, drawn
+from tests.chaos.plan import FOUND, Plan, drawn
 from tests.chaos.race import lost
 from tests.chaos.seeds import Stage, Verdict, tried
 from tests.chaos.story import ON_SPARK
@@ -43,6 +43,7 @@ def main() -> int:
     _HISTORY.mkdir(exist_ok=True)
     history = _HISTORY / f"{asked.base}.jsonl"
     on_spark = asked.seeds // 5
+    _go_on(history, "found", range(len(FOUND)))
     _go_on(history, "embedded", range(asked.base, asked.base + asked.seeds - on_spark))
     _go_on(history, "spark", range(asked.base, asked.base + on_spark))
     _race(history)
@@ -80,7 +81,8 @@ def _go_on(history: Path, engine: str, seeds: range) -> None:
     with disk(engine) as root, history.open("a") as file:
         stage = Stage(root, engine)
         for seed in left:
-            verdict = tried(stage, drawn(seed, stage.points(), engine))
+            plan = Plan.of(FOUND[seed]) if engine == "found" else drawn(seed, stage.points(), engine)
+            verdict = tried(stage, plan)
             _said(f"{engine} {seed}", verdict)
             _keep(file, engine, seed, verdict)
 

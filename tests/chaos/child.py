@@ -82,7 +82,7 @@ class Child:
     def goes_on(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
-    def ended(self, seconds: float = 300) -> Ended:
+    def ended(self, seconds: float = 600) -> Ended:
         """Wait for its end. A child that hangs is killed, and that is a fault."""
         self._process.join(seconds)
         if hung := self.lives():

@@ -46,3 +46,20 @@ def drawn(seed: int, points: Mapping[str, Sequence[str]], engine: str = "embedde
     there = [point for point in points[act] if fault not in _GOES_ON or not point.endswith(" data")]
     point = chance.choice(sorted(set(there)))  # by name first: the rare ones count as much as the frequent ones
     return Plan(act, fault, point, chance.randint(1, there.count(point)), chance.randrange(1_000_000))
+
+
+FOUND = (
+    # a restore cut off after its commit: nobody knew that the days had to run again
+    "restore:kill:restore silver/shops__licences after:1:0",
+    # the same in bronze: the deliveries counted as loaded, and never came back
+    "restore:kill:restore bronze/parks__plantings after:1:0",
+    # a rebuild cut off: the next release served what was there of it
+    "rebuild:kill:write silver/shops__licences after:1:0",
+    # two rebuild at once: the release left silver as it was, but named the half-made quarantine
+    "rebuild:zombie:write ops/runs before:8:0",
+    # two maintain the lake at once: a landed file was gone already
+    "maintain:zombie:remove landing/parks before:1:0",
+    # a damaged table was mended, but the newest release named the lost file until the next night
+    "replay:damage::1:532510",
+)
+"""Plans that broke a promise once, and what was wrong."""

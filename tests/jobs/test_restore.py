@@ -12,7 +12,7 @@ from lakehouse import damage
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.runs import Run
 from lakehouse.settings import Settings
-from lakehouse.table import Table
+from lakehouse.table import Commit, Table
 from tests.jobs.small_city import City
 from tests.jobs.test_maintain import DAYS, content, deliver, night, releases, town
 
@@ -73,6 +73,22 @@ def test_deliveries_taken_out_of_bronze_are_loaded_again(city: City) -> None:
     restored = done(city, lambda run: restore(run, "bronze.town__shops", 1))  # the first day's two deliveries
     assert restored.days == tuple(DAYS[1:3]) and restored.gone == 0
     assert len(city.rows("bronze", "shops", day=None)) == 44
+    for day in DAYS[:3]:
+        night(city, day)
+    assert contents(city) == whole
+
+
+def test_bronze_taken_back_holds_what_it_held_then(city: City) -> None:
+    town(city)
+    of, whole = table(city, "bronze.town__shops"), contents(city)
+    before = of.version()
+    assert before is not None
+    first = of.read(columns=["_delivery_id"])["_delivery_id"][0].as_py()
+    of.forget([first], Commit("forgets"))
+    assert of.version() == before + 1  # rows and transaction in one commit
+    assert of.holding([first]) == set()
+    done(city, lambda run: restore(run, "bronze.town__shops", before))
+    assert of.holding([first]) == {first}
     for day in DAYS[:3]:
         night(city, day)
     assert contents(city) == whole
