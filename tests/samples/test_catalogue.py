@@ -69,7 +69,7 @@ def used(record: type, values: list[object]) -> set[str]:
             [c.source for c in ALL if isinstance(c.source, HttpSource)],
             {"format", "headers", "body", "window", "since"},
         ),
-        (PostgresSource, [c.source for c in ALL if isinstance(c.source, PostgresSource)], {"null"}),
+        (PostgresSource, [c.source for c in ALL if isinstance(c.source, PostgresSource)], {"null", "since", "changes"}),
         (Paging, [c.source.page for c in ALL if isinstance(c.source, HttpSource) and c.source.page], {"by", "ends"}),
         (Arrival, [c.arrives for c in ALL], {"weekday"}),
         (DriftModes, [c.drift for c in ALL], set()),
