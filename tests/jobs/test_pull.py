@@ -205,7 +205,7 @@ def test_what_cannot_be_read_is_refused_and_said_once(town: City) -> None:
     told = {row["name"]: (row["event"], row["reason"]) for row in town.book("deliveries", "things")}
     assert told["good.csv"] == ("loaded", None)
     assert told["zip.csv"][0] == told["other.csv"][0] == "refused"
-    assert "the file is a zip file or Excel workbook" in told["zip.csv"][1]
+    assert "the file is a zip file or workbook" in told["zip.csv"][1]
     assert "none of the declared columns is there (found: 2 columns)" in told["other.csv"][1]
     assert len(events(town)) == 3
     assert town.last_run("bring", "things")["status"] == "unchanged"
