@@ -26,7 +26,7 @@ def dialect(file: Path) -> tuple[FileSource, int]:
     """
     if not file.is_file():
         raise UsageError("no such file", where=str(file), hint="name a delivered file")
-    found = format_of(file.name) or "csv"
+    found = "shapefile" if file.suffix.lower() == ".zip" else format_of(file.name) or "csv"
     with file.open("rb") as stream:
         sample = stream.read(_SAMPLE)
     if not sample.strip():
@@ -93,8 +93,8 @@ def _elements(file: Path) -> Counter[str]:
                 counts["/".join(way)] += 1
             way.pop()
             element.clear()
-    except (ParseError, DefusedXmlException):
-        pass  # what is wrong with it the reader says
+    except (ParseError, ValueError):
+        pass  # what is wrong with it the reader says; an encoding of several bytes, like GBK, is only beyond this parser
     return counts
 
 
