@@ -16,7 +16,15 @@ from typing import Any
 
 import paramiko
 from fsspec import AbstractFileSystem
-from paramiko.sftp import CMD_CLOSE, CMD_OPENDIR, CMD_READDIR
+from paramiko.sftp import (
+    CMD_CLOSE,
+    CMD_OPENDIR,
+    CMD_READDIR,
+    SFTP_EOF,
+    SFTP_NO_SUCH_FILE,
+    SFTP_OK,
+    SFTP_PERMISSION_DENIED,
+)
 
 from lakehouse.contract import Limits
 from lakehouse.errors import EnvironmentFault, SourceRefused
@@ -24,6 +32,7 @@ from lakehouse.sources.drop import capped
 from lakehouse.sources.remote import SILENCE_S, Address
 
 _WORDS = {"host_key", "known_hosts", "key_file", "private_key", "private_key_passphrase"}
+_STATUS = {SFTP_EOF: EOFError, SFTP_NO_SUCH_FILE: FileNotFoundError, SFTP_PERMISSION_DENIED: PermissionError}
 _KEYS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it tells on stderr what is an error of ours already
@@ -49,7 +58,7 @@ class Sftp(AbstractFileSystem):
         self._ssh = paramiko.SSHClient()
         with _refusals(where):
             self._connect(address)
-            self._files = self._ssh.open_sftp()
+            self._files = _Client.from_transport(self._ssh.get_transport())
         self._files.get_channel().settimeout(SILENCE_S)
 
     def close(self) -> None:
@@ -111,6 +120,15 @@ class Sftp(AbstractFileSystem):
                     if name not in (".", ".."):
                         yield _info(f"{folder.rstrip('/')}/{name.rpartition('/')[2]}", facts)
         self._files._request(CMD_CLOSE, handle)
+
+
+class _Client(paramiko.SFTPClient):
+    """paramiko's, but for the words of an error: it reads them as UTF-8, and a server may have others."""
+
+    def _convert_status(self, msg: paramiko.Message) -> None:
+        code = msg.get_int()
+        if code != SFTP_OK:
+            raise _STATUS.get(code, OSError)
 
 
 class _File(io.RawIOBase):
