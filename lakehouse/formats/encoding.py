@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 
 from lakehouse.errors import ContractError
@@ -17,6 +18,7 @@ _ASCII = bytes(range(0x80))
 _MARKS = {"utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
 _MARK = 4
 """Bytes of the longest mark."""
+_LF = 10
 _TELLING = 6
 """Bytes above ASCII that must agree before they speak for an encoding: two characters in UTF-8, three in GB18030."""
 
@@ -76,7 +78,8 @@ def _with_order(encoding: str, head: bytes) -> str:
     """UTF-16 or UTF-32 in one of its two orders where no mark says it, that of Windows in doubt."""
     if encoding not in _MARKS or head.startswith(_MARKS[encoding]):
         return encoding
-    return f"{encoding}-be" if likely(head) == f"{encoding}-be" else f"{encoding}-le"
+    big = encoding == "utf-16" and (_wide(head) or _wide_lines(head)) == "utf-16-be"
+    return f"{encoding}-be" if big else f"{encoding}-le"
 
 
 def is_utf8(data: bytes) -> bool:
@@ -111,26 +114,30 @@ def likely(sample: bytes) -> str:
     """The encoding a file is probably in: utf-16 by its mark or zero bytes, else by what decodes; ascii if few tell."""
     if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    if wide := _wide(sample, 1 / 3):
+    if wide := _wide(sample):
         return wide
     whole_lines = sample[: sample.rfind(b"\n") + 1] or sample
     if len(whole_lines.translate(None, _ASCII)) < _TELLING:
         return "ascii"
     if is_utf8(whole_lines):
         return "utf-8"
-    if wide := _wide(sample, 1 / 50):
+    if wide := _wide_lines(sample):
         return wide
     return next((name for name in ("gb18030", "big5") if _reads_as_chinese(whole_lines, name)), "latin-1")
 
 
-def _wide(sample: bytes, share: float) -> str | None:
-    """UTF-16 by its ASCII, at least that share of the text: delimiters and line ends have their zero byte on one side. So
-    do a few other characters, like 一, on the other."""
+def _wide(sample: bytes) -> str | None:
+    """UTF-16 by its ASCII, if that is a third of it: its zero bytes are on one side."""
     even, odd = sample[::2], sample[1::2]
-    for zeros, others, name in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
-        if zeros.count(0) > share * len(zeros) and zeros.count(0) > 2 * others.count(0):
-            return name
-    return None
+    sides = ((odd, even, "utf-16-le"), (even, odd, "utf-16-be"))
+    return next((name for high, low, name in sides if high.count(0) * 3 > len(high) and 0 not in low), None)
+
+
+def _wide_lines(sample: bytes) -> str | None:
+    """UTF-16 by the ends of its lines, where characters like 一 have zero bytes on the other side."""
+    pairs = np.frombuffer(sample[: len(sample) // 2 * 2], "<u2")
+    ends = {"utf-16-le": int((pairs == _LF).sum()), "utf-16-be": int((pairs == _LF << 8).sum())}
+    return next((name for name, count in ends.items() if count * 2 > sample.count(_LF)), None)
 
 
 def _reads_as_chinese(data: bytes, name: str) -> bool:
