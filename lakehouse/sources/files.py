@@ -1,6 +1,7 @@
 """Files dropped in a folder, here or on a system elsewhere: what counts as delivered is the same everywhere."""
 
 import glob
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
@@ -11,7 +12,7 @@ import structlog
 
 from lakehouse.errors import CitylakeError, DeliveryUnreadable, NotDelivered, SourceRefused, SourceUnavailable
 from lakehouse.source import FileSource
-from lakehouse.sources.drop import Changed, Drop, Entry, Unreachable
+from lakehouse.sources.drop import Changed, Drop, Entry, Look, Unreachable
 from lakehouse.sources.local import Local
 from lakehouse.sources.received import Asked, Ledger, Received, place, shown
 
@@ -42,7 +43,7 @@ def fetch(asked: Asked, source: FileSource) -> Iterator[Received]:
             name = shown(entry.name)
             ledger = Ledger(asked.contract.limits.bytes, source.quote.encode(), f"{asked.contract.name} {name}")
             try:
-                yield _taken(asked, drop, entry, ledger)
+                yield _taken(asked, source, drop, entry, ledger)
             except Changed:
                 growing.append(name)
                 _log.warning("still being written, left for the next run", where=where, file=name)
@@ -120,12 +121,12 @@ def _is_meant(name: str) -> bool:
     return not name.startswith((".", "~$")) and not name.lower().endswith(_UNFINISHED)
 
 
-def _taken(asked: Asked, drop: Drop, entry: Entry, ledger: Ledger) -> Received:
+def _taken(asked: Asked, source: FileSource, drop: Drop, entry: Entry, ledger: Ledger) -> Received:
     """The file in `into`, or word that it is what came before. Raises Changed when it changed while it was copied."""
     name, key = shown(entry.name), shown(entry.path)
     known = asked.previous.get(key)
-    look = entry.look if known and entry.look.mark == known else drop.look(entry.path)
-    if known and look.mark == known:
+    look = entry.look if known and _tag(entry.look, source) == known else drop.look(entry.path)
+    if known and _tag(look, source) == known:
         return Received(asked.into, name, 0, "", None, True, {key: known}, unchanged=True)
     target = place(entry.name, asked.into)
     try:
@@ -136,5 +137,10 @@ def _taken(asked: Asked, drop: Drop, entry: Entry, ledger: Ledger) -> Received:
     except CitylakeError:
         target.unlink(missing_ok=True)
         raise
-    etags = {key: look.mark} if look.mark else {}
+    etags = {key: _tag(look, source)} if look.mark else {}
     return Received(target, name, ledger.size, ledger.sha256, look.modified, ledger.quoted, etags)
+
+
+def _tag(look: Look, source: FileSource) -> str:
+    """What the system says of the content, and how it was taken: of an archive, another `source` may take other members."""
+    return f"{look.mark} {hashlib.sha256(source.model_dump_json().encode()).hexdigest()[:8]}"

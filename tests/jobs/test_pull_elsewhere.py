@@ -1,5 +1,7 @@
 """What lies on a system elsewhere is copied when it has changed, and only then."""
 
+import io
+import zipfile
 from collections.abc import Iterator
 
 import pytest
@@ -81,3 +83,17 @@ def test_what_was_copied_and_not_loaded_is_loaded_without_another_copy(
     city.night()
     assert told(city) == [("refused", "1.csv"), ("loaded", "1.csv")]
     assert copied == ["1.csv"]
+
+
+def test_other_members_of_an_archive_that_has_not_changed(city: City, there: Elsewhere, copied: list[str]) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("1.csv", ONE)
+        archive.writestr("2.csv", TWO)
+    there.put("all.zip", packed.getvalue(), day=DAY)
+    for members in ("1.csv", "2.csv", "2.csv"):
+        city.declare("things", COLUMNS, source={"uri": "/{day}/*", "connection": "there", "members": members})
+        city.step("bring", DAY, TOWN)
+    city.step("clean", DAY, TOWN)
+    assert copied == ["all.zip"] * 2
+    assert city.silver("things", "id") == ["b"]
