@@ -25,7 +25,11 @@ def row_hashes(columns: list[pa.Array]) -> pa.Array:
     return pa.array(state.view(np.int64))
 
 
-@numba.njit("void(uint64[::1], int64[::1], uint8[::1], boolean[::1])", cache=True, nogil=True)
+_READ_ONLY = (numba.types.Array(kind, 1, "C", readonly=True) for kind in (numba.int64, numba.uint8))
+"""What comes from a file may not be written to; what may be is taken as well."""
+
+
+@numba.njit(numba.void(numba.uint64[::1], *_READ_ONLY, numba.boolean[::1]), cache=True, nogil=True)
 def _mix(state, starts, content, present):  # type: ignore[no-untyped-def]
     for row in range(len(state)):
         value = state[row]

@@ -50,3 +50,10 @@ def test_few_chance_equals() -> None:
 
 
 STABLE = [4902181083243181814, 3017254277510939726, 2966837154044030913]
+
+
+def test_memory_that_may_not_be_written_to() -> None:
+    texts = pa.array(["a", None, "南通"], pa.large_string())
+    _, offsets, data = (buffer and pa.py_buffer(buffer.to_pybytes()) for buffer in texts.buffers())
+    stored = pa.LargeStringArray.from_buffers(3, offsets, data, texts.buffers()[0], 1)
+    assert row_hashes([stored]) == row_hashes([texts])
