@@ -77,9 +77,9 @@ class _Table:
         self._spark, self._query, self._source = spark, query, source
         self.quoted = quoting(source)
         address = urlsplit(query.uri)
+        log_in = {"user": unquote(address.username or ""), "password": unquote(address.password or "")}
         self._options = {
-            "user": unquote(address.username or ""),
-            "password": unquote(address.password or ""),
+            **{name: value for name, value in log_in.items() if value},
             "fetchsize": str(_FETCHED_ROWS),
             "queryTimeout": str(query.seconds),
             **dict(parse_qsl(address.query)),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def delivered(asked: Asked, source: TableSource, spool: Path, columns: list[str]
     order = ", ".join(dict.fromkeys([*_key(contract, columns), *numbered(len(columns))]))
     everything = f"SELECT {', '.join(numbered(len(columns)))} FROM read_parquet($now) ORDER BY {order}"
     marks = {}
-    with session(asked.settings) as connection:
+    with _faults(where), session(asked.settings) as connection:
         content = _Content(connection, files, len(columns))
         if source.day_column and not content.rows:
             hint = "it is looked for again with every run"
@@ -78,10 +79,21 @@ def _key(contract: Contract, columns: list[str]) -> list[str]:
 
 def _names(state: Path, where: str) -> list[str]:
     """What the columns of a state are called."""
-    if not state.exists():
+    try:
+        return json.loads(pq.read_schema(state).metadata[_NAMES])
+    except (OSError, pa.ArrowException):
         hint = "put it back, or make the dataset again: without it what was deleted isn't known"
-        raise LakeError(f"what the table held last is gone: {state}", where=where, hint=hint)
-    return json.loads(pq.read_schema(state).metadata[_NAMES])
+        raise LakeError(f"what the table held last is gone or damaged: {state}", where=where, hint=hint) from None
+
+
+@contextmanager
+def _faults(where: str) -> Iterator[None]:
+    """DuckDB's errors, whose words may hold values, as ours."""
+    try:
+        yield
+    except duckdb.Error as error:
+        hint = "free space on the lake's disk, or raise CITYLAKE_MEMORY_MB; then run the step again"
+        raise LakeError(f"the table can't be put in order: {type(error).__name__}", where=where, hint=hint) from None
 
 
 def _added(contract: Contract) -> list[str]:

@@ -227,9 +227,24 @@ class TestChanges:
         with pytest.raises(SourceRefused, match="no column 'id'; check 'key'"):
             fetched()
 
-    def test_a_state_that_is_gone(self, fetched: Fetched, tmp_path: Path):
-        with pytest.raises(LakeError, match="what the table held last is gone"):
+    def test_a_state_that_is_gone_or_damaged(self, fetched: Fetched, tmp_path: Path):
+        (first,) = fetched()
+        assert first.state
+        for damaged in (b"", b"PAR1", first.state.read_bytes()[:-20]):
+            first.state.write_bytes(damaged)
+            with pytest.raises(LakeError, match="what the table held last is gone or damaged"):
+                fetched(state=first.state)
+        with pytest.raises(LakeError, match="what the table held last is gone or damaged"):
             fetched(state=tmp_path / "gone.parquet")
+
+    def test_rows_that_can_t_be_put_in_order(self, fetched: Fetched):
+        (first,) = fetched()
+        assert first.state
+        content = bytearray(first.state.read_bytes())
+        content[4:40] = b"x" * 36
+        first.state.write_bytes(content)
+        with pytest.raises(LakeError, match="the table can't be put in order"):
+            fetched(state=first.state)
 
 
 def test_names_that_differ_in_nothing_but_case(fetched: Fetched, run, monkeypatch: pytest.MonkeyPatch):
