@@ -7,6 +7,7 @@ they are limited, put aside, ordered, compared with what landed before, and writ
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from contextvars import copy_context
 from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -58,7 +59,7 @@ def within(query: Query, items: Iterator[Item]) -> Iterator[Item]:
         except BaseException as error:
             made.put(error)
 
-    Thread(target=make, name=query.where, daemon=True).start()
+    Thread(target=copy_context().run, args=(make,), name=query.where, daemon=True).start()  # of the same run, for logs
     try:
         while True:
             try:
