@@ -69,7 +69,10 @@ def restore(run: Run, name: str, version: int) -> Restored:
 def mend(run: Run, damage: Damage) -> Restored:
     """Bring a damaged table back to what can be read. The newest released day is to run again in any case: its release may
     name files that are lost."""
-    table, days, wrote = damage.table, damage.days(), _wrote(run, damage.table)
+    table, days = damage.table, damage.days()
+    wrote = (
+        {} if table.layer == "ops" else _wrote(run, table)
+    )  # by the books: these can't be asked while they are damaged
     if damage.lost and not days:  # rows of any day
         days = set(wrote)
     _undo(run, table, set(wrote) if damage.spoilt else days)

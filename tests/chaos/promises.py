@@ -23,11 +23,12 @@ Picture = dict[str, str]
 """What is where: `silver.shops__licences 2026-03-02` -> rows and an order-free checksum over everything but when it was
 loaded. The same for the books' newest words, and for what releases show."""
 
-UPSERTED = "silver.parks__works"
+MERGED = ("works", "fines")
+"""Datasets whose silver has a row only until a newer one of its key comes, whatever the day."""
 
 GONE = "gone"
 
-_WHEN = {"_loaded_at", "received_at", "at", "run_id", "revision", "message", "contract"}
+_WHEN = {"_loaded_at", "_received_at", "received_at", "at", "run_id", "revision", "message", "contract"}
 _NEWEST = {
     "results": ("department", "dataset", "day", "check_id"),
     "scores": ("day", "department", "dataset", "dimension"),
@@ -131,7 +132,7 @@ def unclosed(town: Town) -> Iterator[str]:
             yield f"{where}: never cleaned"
         elif told["rows_in"] != told["accepted"] + told["quarantined"] + told["unparsable"]:
             yield f"{where}: the equation doesn't close: {told}"
-        elif UPSERTED.endswith(row["dataset"]):  # an upserted row is there until a newer one comes
+        elif row["dataset"] in MERGED:
             if len(there["quarantine"]) != told["quarantined"]:
                 yield f"{where}: {told['quarantined']} quarantined, there are {_counts(there)}"
         elif sorted(there["silver"] + there["quarantine"]) != sorted(there["bronze"]):
@@ -150,12 +151,17 @@ def _damaged(home: Path) -> Iterator[str]:
 
 def differences(now: Picture, *allowed: Picture) -> list[str]:
     """Keys under which `now` has what none of the allowed pictures has."""
-    keys = {key for key in now.keys() | set().union(*allowed) if not (key.startswith("release") and UPSERTED in key)}
+    keys = {key for key in now.keys() | set().union(*allowed) if not _is_merged(key)}
     return sorted(
         f"{key}: {now.get(key, 'nothing')}, not {' or '.join(dict.fromkeys(one.get(key, 'nothing') for one in allowed))}"
         for key in keys
         if all(now.get(key) != one.get(key) for one in allowed)
     )
+
+
+def _is_merged(key: str) -> bool:
+    """Whether it speaks of merged silver as a release shows it."""
+    return key.startswith("release") and any(f" silver.parks__{name}" in key for name in MERGED)
 
 
 def is_quiet(town: Town, ordinary: Iterable[tuple[str, ...]]) -> list[str]:

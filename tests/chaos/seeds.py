@@ -1,5 +1,6 @@
 """One seed: an act of the town is disturbed, the next ordinary run follows, and every promise is looked at."""
 
+import os
 import random
 import shutil
 import time
@@ -67,33 +68,28 @@ class Stage:
         return {act: self.scene(act).points for act in acts if act != ON_SPARK}
 
     def _made(self, name: str) -> Scene:
-        act, folder = ACTS[name], self.root / name.replace(" ", "_")
+        act, before, after = ACTS[name], self._folder(name, "before"), self._folder(name, "after")
         if act.since:
-            shutil.copytree(self._after(act.since), folder / "before", symlinks=True)
-            town = Town.at(folder / "before", self.scene(act.since).ends)
-        else:
-            (folder / "before").mkdir(parents=True)
-            town = Town(folder / "before", engine="spark" if name == ON_SPARK else None)
-        if act.since:
+            start = self.scene(act.since).ends
+            shutil.copytree(self._folder(act.since, "after"), before, symlinks=True)
+            town = Town.at(before, start)
             perform(town, [("maintain", str(DAY))])  # books of many small files would make every seed slow
+        else:
+            before.mkdir(parents=True)
+            town = Town(before, engine="spark" if name == ON_SPARK else None)
         act.prepared(town)
-        start, before, seen = town.now, picture(town), released(town)
-        played = Town.at(self._after(name), start)
-        shutil.copytree(folder / "before", folder / "after", symlinks=True)
-        ended = Child(folder / "after", start, act.commands).ended()
+        shutil.copytree(before, after, symlinks=True)
+        ended = Child(after, town.now, act.commands).ended()
         assert (ended.code, ended.failed, ended.broke) == (0, [], None), ended
-        played.now += timedelta(minutes=len(act.commands))
-        faults_ = [*is_quiet(played, act.ordinary), *broken(played)]
-        assert not faults_, (name, faults_)
+        played = Town.at(after, town.now + timedelta(minutes=len(act.commands)))
+        wrong = [*is_quiet(played, act.ordinary), *broken(played)]
+        assert not wrong, (name, wrong)
         server.stop(played.home)
-        return Scene(
-            folder / "before", start, played.now, before, seen, picture(played), released(played), tuple(ended.points)
-        )
+        pictures = picture(town), released(town), picture(played), released(played)
+        return Scene(before, town.now, played.now, *pictures, tuple(ended.points))
 
-    def _after(self, name: str) -> Path:
-        if name not in self._scenes and not (self.root / name.replace(" ", "_")).exists():
-            self.scene(name)
-        return self.root / name.replace(" ", "_") / "after"
+    def _folder(self, act: str, when: str) -> Path:
+        return self.root / act.replace(" ", "_") / when
 
 
 @dataclass(frozen=True)
@@ -155,7 +151,8 @@ def _retried(zombie: Child, root: Path, scene: Scene, commands: Sequence[Command
     retry = Child(root, scene.ends, commands)
     while retry.lives() and not retry.waits():
         time.sleep(0.002)
-    zombie.goes_on()
+    if zombie.lives():
+        zombie.goes_on()
     return retry
 
 
@@ -223,8 +220,9 @@ def _damaged(town: Town, plan: Plan, scene: Scene) -> Iterator[str]:
 
 def _mended(town: Town, command: str, plan: Plan) -> Iterator[str]:
     """Do what was printed, and what that prints as the next thing to do."""
+    town.point()
+    os.environ.pop("CITYLAKE_DEBUG", None)
     with said() as lines:
-        town.point()
         code = call([*command.split()[1:], "--yes"])
     if code:
         yield f"{command}: {lines.getvalue()}"

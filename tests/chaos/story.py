@@ -48,11 +48,12 @@ PLANTINGS: dict[str, Any] = {
     "height": {"type": "double", "level": "error"},
     "planted": {"type": "date"},
 }
+FINES: dict[str, Any] = {"id": {"type": "string"}, "paid": {"type": "double"}, "at": {"type": "integer"}}
 VISITS: dict[str, Any] = {"shop": {"type": "string", "references": "shops.licences.id"}, "fined": {"type": "integer"}}
 
 
 class Town(City):
-    """Two departments with two datasets each."""
+    """Two departments with five datasets."""
 
     def __init__(self, root: Path, *, engine: str | None = None) -> None:
         super().__init__(root)
@@ -63,6 +64,8 @@ class Town(City):
         self.declare("works", WORKS, department="parks", load="upsert", key=["id"], order="at", **chosen)
         drift = {"columns": "quarantine"}
         self.declare("plantings", PLANTINGS, department="parks", drift=drift, keep="20d", **chosen)
+        changes = {"key": ["id"], "order": "at", "cdc": {"op": "op"}}
+        self.declare("fines", FINES, department="parks", load="cdc", **changes, **chosen)
         self.declare("visits", VISITS, department="shops", drift={"columns": "evolve"}, **chosen)
 
     def licences(self, **declared: Any) -> None:
@@ -107,6 +110,11 @@ def _plantings(day: date) -> str:
     return text_of([*PLANTINGS, "by"], [[*row, "" if n % 7 else "me"] for n, row in enumerate(rows)]) + '"t99,1,\n'
 
 
+def _fines(first: int, ops: str) -> str:
+    rows = [[f"f{n % 30}", n, n, ops[n % len(ops)]] for n in range(first, first + 40)]
+    return text_of([*FINES, "op"], [*rows, ["f1", 1, 1, "T"]])
+
+
 def _visits(day: date) -> str:
     return text_of([*VISITS, "note"], [[f"{n:03}", n if n % 4 else "no", "Ünï"] for n in range(20)])
 
@@ -116,6 +124,7 @@ def first_day(town: Town) -> None:
     town.deliver("works", _works(DAY, 0))
     town.deliver("plantings", _plantings(DAY))
     town.deliver("visits", _visits(DAY))
+    town.deliver("fines", _fines(0, "IIU"))
 
 
 def second_day(town: Town) -> None:
@@ -124,6 +133,8 @@ def second_day(town: Town) -> None:
     town.deliver("works", _works(NEXT, 20), day=NEXT)
     town.deliver("plantings", _plantings(NEXT), day=NEXT)
     town.deliver("plantings", _plantings(NEXT).replace("t3", "T3"), day=NEXT, name="more.csv")
+    town.deliver("fines", _fines(50, "UUD"), day=NEXT)
+    town.deliver("fines", _fines(20, "DU"), name="late.csv")
     town.deliver("licences", _licences(DAY, 100), name="late.csv")
     town.deliver("works", _works(DAY - timedelta(days=1), 15), name="late.csv")
     town.deliver("plantings", _plantings(DAY).replace("t2", "T2"))
@@ -216,7 +227,7 @@ ACTS = {
     ),
     "rebuild": Act(
         "two nights",
-        (("rebuild", "shops.licences"), ("rebuild", "parks.works"), *night(THIRD)),
+        (("rebuild", "shops.licences"), ("rebuild", "parks.works"), ("rebuild", "parks.fines"), *night(THIRD)),
         night(THIRD),
     ),
     "from landing": Act("two nights", (("rebuild", "--from-landing"),), (("rebuild", "--from-landing"),), emptied),
@@ -250,7 +261,7 @@ def _performed(town: Town, command: Command) -> str | None:
     del os.environ["CITYLAKE_DEBUG"]
     with said() as lines:
         code = call(command)
-    return None if code == 0 else lines.getvalue().strip()
+    return None if code == 0 else lines.getvalue().strip().splitlines()[-1]
 
 
 @contextlib.contextmanager
