@@ -9,12 +9,11 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from lakehouse.errors import DeliveryUnreadable
+from lakehouse.program import REASON
 
-MOST_MEMORY = 2 << 30
+MOST_MEMORY, _MOST_WRITTEN = 2 << 30, 16 << 30
 _MOST_SECONDS = 300
 _KIND = re.compile(r"[\w.]*(Error|Exception)\b")
-_REASON = 2
-"""The exit code with which a program says its reason on standard error."""
 
 
 def run(program: str, path: Path, *arguments: object, where: str) -> IO[bytes]:
@@ -23,7 +22,7 @@ def run(program: str, path: Path, *arguments: object, where: str) -> IO[bytes]:
     Raises DeliveryUnreadable with the program's reason, or when it takes too much memory or time.
     """
     written = TemporaryFile()  # noqa: SIM115 (lives as long as the reading)
-    given = json.dumps([str(path), *arguments, MOST_MEMORY])
+    given = json.dumps([str(path), *arguments, MOST_MEMORY, _MOST_WRITTEN])
     command = [sys.executable, "-I", str(Path(__file__).with_name(program)), given]
     hint = "check 'format' and 'sheet' in 'source', or ask for it again, as CSV perhaps"
     try:
@@ -34,7 +33,7 @@ def run(program: str, path: Path, *arguments: object, where: str) -> IO[bytes]:
         said = done.stderr.decode(errors="replace").strip().splitlines() or [""]
         ended = _KIND.match(said[-1])  # what an error says may hold values, its kind doesn't
         how = ended[0] if ended else f"signal {-done.returncode}"
-        reason = said[0] if done.returncode == _REASON else f"it is damaged or takes too much memory ({how})"
+        reason = said[0] if done.returncode == REASON else f"it is damaged or takes too much memory ({how})"
         raise DeliveryUnreadable(reason, where=where, hint=hint)
     written.seek(0)
     return written

@@ -1,16 +1,16 @@
 """A program of its own: writes one layer of a geographic file as an Arrow stream.
 
 GDAL parses what departments send in C++, so it runs apart, within a memory limit, and with the drivers of four formats
-only: others would follow what a file says to other files and addresses. One argument, in JSON: path, layer (its name,
-number or a pattern; null for the only one), bytes. Columns are called by their position, texts are bytes as stored; the
-schema's `layer` says in JSON what they are. Exit code 2: the reason is on standard error.
+only: others would follow what a file says to other files and addresses. Arguments: path, layer (its name, number or a
+pattern; null for the only one). Columns are called by their position, texts are bytes as stored; the schema's `layer` says
+in JSON what they are.
 """
 
 import json
 import os
-import resource
 import sys
-from typing import NoReturn
+
+from lakehouse.program import begin, chosen, fail
 
 _READ = {"ESRI Shapefile", "GPKG", "LIBKML"}
 _NOT_READ = (
@@ -22,24 +22,22 @@ _NOT_READ = (
 )  # fmt: skip
 _DATABASE = ".gpkg"
 _AT_ONCE = 5_000
-_REASON = 2
 
 
-def main(path: str, wanted: str | int | None, most_bytes: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
+def main(path: str, wanted: str | int | None) -> None:
     os.environ["GDAL_SKIP"] = ",".join(_NOT_READ)  # read once, when the library is loaded
     for slow in ("pandas", "shapely"):  # looked for, but not needed
         sys.modules[slow] = None  # type: ignore[assignment]
     import pyogrio
 
     if others := pyogrio.list_drivers().keys() - _READ:
-        _fail(f"this version of GDAL has drivers nobody has judged: {', '.join(sorted(others))}")
+        fail(f"this version of GDAL has drivers nobody has judged: {', '.join(sorted(others))}")
     if path.endswith(_DATABASE):
         _refuse_damaged(path)
     try:
         _write(path, _layer(path, wanted))
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:
-        _fail(f"it can't be read: {str(error).partition(';')[0].replace(path, 'the file')}")
+        fail(f"it can't be read: {str(error).partition(';')[0].replace(path, 'the file')}")
 
 
 def _refuse_damaged(path: str) -> None:
@@ -52,21 +50,19 @@ def _refuse_damaged(path: str) -> None:
     except sqlite3.DatabaseError as error:
         answer = str(error)
     if answer != "ok":
-        _fail(f"the database is damaged: {answer.splitlines()[-1]}")
+        fail(f"the database is damaged: {answer.splitlines()[-1]}")
 
 
 def _layer(path: str, wanted: str | int | None) -> str:
     import pyogrio
 
-    from lakehouse.choice import chosen
-
     layers = [str(name) for name, _ in pyogrio.list_layers(path)]
     if wanted is None and len(layers) != 1:
-        _fail(f"it has {len(layers)} layers, 'sheet' must say which: {', '.join(layers[:10])}")
+        fail(f"it has {len(layers)} layers, 'sheet' must say which: {', '.join(layers[:10])}")
     try:
         return chosen(layers, 1 if wanted is None else wanted, "layer")
     except LookupError as error:
-        _fail(str(error.args[0]))
+        fail(str(error.args[0]))
 
 
 def _write(path: str, layer: str) -> None:
@@ -84,11 +80,12 @@ def _write(path: str, layer: str) -> None:
         names = [name.encode("latin-1" if raw else "utf-8").hex() for name in names]
         # A schema with such names can't be looked at: columns are reached by position.
         kinds = [reader.schema.field(position).type for position in range(len(reader.schema))]
-        kinds = [pa.binary() if pa.types.is_string(kind) else kind for kind in kinds]
+        texts = [pa.types.is_string(kind) for kind in kinds]
+        kinds = [pa.binary() if text else kind for kind, text in zip(kinds, texts, strict=True)]
         fields = [pa.field(str(position), kind) for position, kind in enumerate(kinds)]
         about = {
             "names": names,
-            "texts": [kind == "OFTString" or kind.startswith("OFTDate") for kind in meta["ogr_types"]],
+            "texts": texts[numbered : numbered + len(names)],
             "crs": meta["crs"],
             "fid": meta["fid_column"] if numbered else None,
             "geometry": meta["geometry_type"] is not None,
@@ -101,10 +98,5 @@ def _write(path: str, layer: str) -> None:
                 stream.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
 
 
-def _fail(reason: str) -> NoReturn:
-    print(reason, file=sys.stderr)
-    sys.exit(_REASON)
-
-
 if __name__ == "__main__":
-    main(*json.loads(sys.argv[1]))
+    main(*begin())

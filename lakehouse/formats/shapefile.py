@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from lakehouse.choice import chosen
 from lakehouse.contract import Limits
 from lakehouse.errors import ContractError, DeliveryUnreadable
 from lakehouse.formats import archive, encoding
+from lakehouse.program import chosen
 from lakehouse.source import Dialect
 
 _PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg")

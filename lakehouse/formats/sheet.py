@@ -1,18 +1,14 @@
 """A program of its own: writes one sheet of a workbook as JSON lines.
 
 A damaged workbook can make the library ask for hundreds of gigabytes, which ends the process that asks. So this one
-runs apart, within a memory limit. One argument, in JSON: path, sheet (its name, number or a pattern; null for the first
-that is shown), bytes. First line: the sheet's name, the position of its first column, and its merged cells as first and
+runs apart, within limits. Arguments: path, sheet (its name, number or a pattern; null for the first that is shown).
+First line: the sheet's name, the position of its first column, and its merged cells as first and
 last row and column, or null where the format doesn't tell; then every row from the first on, its cells as text or null.
-Exit code 2: the reason is on standard error.
 """
 
-import json
-import resource
-import sys
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any
 
 from python_calamine import (
     CalamineError,
@@ -21,26 +17,21 @@ from python_calamine import (
     PasswordError,
     SheetTypeEnum,
     SheetVisibleEnum,
-)  # fmt: skip
+)
 
-from lakehouse.choice import chosen
+from lakehouse.program import begin, chosen, fail, write
 
 _PLAIN_BELOW = 1e21
 """Larger numbers keep their exponent: written out they would be mostly zeros."""
 
 
-def main(path: str, wanted: str | int | None, most_bytes: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
+def main(path: str, wanted: str | int | None) -> None:
     sheet = _open(path, wanted)
     left = sheet.start[1] + 1 if sheet.start else 1  # rows come from the top on, columns from the first filled one
     merged = sheet.merged_cell_ranges
-    _write([sheet.name, left, merged and [[*first, *last] for first, last in merged]])
+    write([sheet.name, left, merged and [[*first, *last] for first, last in merged]])
     for values in sheet.iter_rows():
-        _write([*map(_text, values)])
-
-
-def _write(line: list[Any]) -> None:
-    sys.stdout.buffer.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        write([*map(_text, values)])
 
 
 def _open(path: str, wanted: str | int | None) -> CalamineSheet:
@@ -53,16 +44,11 @@ def _open(path: str, wanted: str | int | None) -> CalamineSheet:
             names = shown if isinstance(wanted, int) or wanted is None else [sheet.name for sheet in tables]
             return workbook.get_sheet_by_name(chosen(names, wanted or 1, "sheet"))
     except PasswordError:
-        _fail("it is protected by a password")
+        fail("it is protected by a password")
     except LookupError as error:
-        _fail(str(error.args[0]))
+        fail(str(error.args[0]))
     except CalamineError as error:
-        _fail(f"the workbook is damaged or protected: {error}")
-
-
-def _fail(reason: str) -> NoReturn:
-    print(reason, file=sys.stderr)
-    sys.exit(2)
+        fail(f"the workbook is damaged or protected: {error}")
 
 
 def _text(value: Any) -> str | None:
@@ -86,4 +72,4 @@ def _text(value: Any) -> str | None:
 
 
 if __name__ == "__main__":
-    main(*json.loads(sys.argv[1]))
+    main(*begin())

@@ -1,18 +1,13 @@
 """A program of its own: writes one table of a web page as JSON lines, as `sheet.py` writes a sheet.
 
-Taking a hostile page apart can take long, so it runs apart. One argument, in JSON: path, table (its id, number from 1 or a
-pattern; null for the first), encoding, bytes. A table without an id is called by its number. Exit code 2: the reason is
-on standard error.
+Taking a hostile page to pieces can take long, so it runs apart. Arguments: path, table (its id, number from 1 or a pattern;
+null for the first), encoding. A table without an id is called by its number.
 """
 
-import json
-import resource
-import sys
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from typing import Any, NoReturn
 
-from lakehouse.choice import chosen
+from lakehouse.program import begin, chosen, fail, write
 
 _AT_ONCE = 1 << 16
 _MOST_COLUMNS, _MOST_SPANNED, _MOST_MERGED = 16_384, 65_534, 1_000
@@ -22,24 +17,23 @@ _BREAKS = frozenset({"br", "p", "div", "li"})
 Attributes = list[tuple[str, str | None]]
 
 
-def main(path: str, wanted: str | int | None, encoding: str, most_bytes: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
+def main(path: str, wanted: str | int | None, encoding: str) -> None:
     try:
         tables = _read(path, encoding, None)
         if not tables:
-            _fail("no table is in the page")
+            fail("no table is in the page")
         at = _place([table.name for table in tables], wanted)
-        _write([tables[at].name, 1, tables[at].merged])
+        write([tables[at].name, 1, tables[at].merged])
         _read(path, encoding, at)
     except UnicodeDecodeError:
-        _fail(f"the page isn't {encoding}")
+        fail(f"the page isn't {encoding}")
 
 
 def _place(names: list[str], wanted: str | int | None) -> int:
     try:
         return names.index(chosen(names, 1 if wanted is None else wanted, "table"))
     except LookupError as error:
-        _fail(str(error.args[0]))
+        fail(str(error.args[0]))
 
 
 @dataclass
@@ -123,7 +117,7 @@ class _Page(HTMLParser):
         down, right = table.span
         at = len(table.row)
         if at + right > _MOST_COLUMNS:
-            _fail(f"a row of table {table.name} has more than {_MOST_COLUMNS} columns")
+            fail(f"a row of table {table.name} has more than {_MOST_COLUMNS} columns")
         if (down > 1 or right > 1) and len(table.merged) < _MOST_MERGED:
             table.merged.append([table.rows, at, table.rows + down - 1, at + right - 1])
         if down > 1:
@@ -136,7 +130,7 @@ class _Page(HTMLParser):
             return
         _skip_taken(table, table.row)
         if table.is_written:
-            _write(table.row)
+            write(table.row)
         table.taken, table.below, table.row = table.below, {}, None
         table.rows += 1
 
@@ -153,14 +147,5 @@ def _number(text: str | None, most: int) -> int:
     return min(max(int(text), 1), most) if text and text.strip().isdecimal() else 1
 
 
-def _write(line: list[Any]) -> None:
-    sys.stdout.buffer.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-
-
-def _fail(reason: str) -> NoReturn:
-    print(reason, file=sys.stderr)
-    sys.exit(2)
-
-
 if __name__ == "__main__":
-    main(*json.loads(sys.argv[1]))
+    main(*begin())

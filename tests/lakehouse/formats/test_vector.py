@@ -91,6 +91,14 @@ def test_a_record_in_another_encoding_costs_only_itself(reads: Reads, shapefile:
     ]
 
 
+def test_dates_beside_texts_in_gbk(reads: Reads, tmp_path: Path):
+    fields = [np.array(["甲", None], object), np.array(["2026-03-01", "NaT"], "datetime64[D]")]
+    names, shapes = ["名称", "day"], shapely.to_wkb(shapely.points([[1, 2], [3, 4]]))
+    pyogrio.raw.write(tmp_path / "a.shp", shapes, fields, names, geometry_type="Point", crs="EPSG:4490", encoding="GBK")
+    got = reads((tmp_path / "a.dbf").read_bytes(), "x.dbf", columns=("名称", "day"), encoding="gbk")
+    assert got.rows == [("甲", "2026-03-01"), (None, None)]
+
+
 def test_a_layer_of_a_geopackage_as_sqlite_has_it(tmp_path: Path):
     path = written(tmp_path / "x.gpkg", "GPKG", layer="点位")
     contract = contract_of(("fid", *COLUMNS))
