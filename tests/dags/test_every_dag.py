@@ -12,7 +12,8 @@ POOLS = Path(__file__).parents[2] / "dags" / "pools.json"
 
 def test_every_step_of_the_table_is_a_task_of_one_dag(parsed: dict[str, DAG]) -> None:
     tasks = [task.task_id.rpartition(".")[2] for dag in parsed.values() for task in dag.tasks]
-    assert sorted(tasks) == sorted(STEPS)
+    by_hand = {"reload"}  # of `citylake rebuild` for a lake that has lost its tables
+    assert sorted(tasks) == sorted(STEPS.keys() - by_hand)
 
 
 @pytest.mark.parametrize("name", ["nightly", "late", "maintain"])

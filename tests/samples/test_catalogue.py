@@ -63,7 +63,11 @@ def used(record: type, values: list[object]) -> set[str]:
     [
         (Contract, ALL, {"cdc"}),
         (Column, [column for c in ALL for column in c.columns.values()], set()),
-        (FileSource, [c.source for c in ALL if isinstance(c.source, FileSource)], set()),
+        (
+            FileSource,
+            [c.source for c in ALL if isinstance(c.source, FileSource)],
+            {"connection", "footer", "members", "ragged", "records"},
+        ),
         (
             HttpSource,
             [c.source for c in ALL if isinstance(c.source, HttpSource)],
@@ -71,7 +75,7 @@ def used(record: type, values: list[object]) -> set[str]:
         ),
         (PostgresSource, [c.source for c in ALL if isinstance(c.source, PostgresSource)], {"null", "since", "changes"}),
         (Paging, [c.source.page for c in ALL if isinstance(c.source, HttpSource) and c.source.page], {"by", "ends"}),
-        (Arrival, [c.arrives for c in ALL], {"weekday"}),
+        (Arrival, [c.arrives for c in ALL], {"weekday", "look_back"}),
         (DriftModes, [c.drift for c in ALL], set()),
         (Limits, [c.limits for c in ALL], set()),
     ],
