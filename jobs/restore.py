@@ -70,9 +70,9 @@ def mend(run: Run, damage: Damage) -> Restored:
     """Bring a damaged table back to what can be read. The newest released day is to run again in any case: its release may
     name files that are lost."""
     table, days = damage.table, damage.days()
-    wrote = (
-        {} if table.layer == "ops" else _wrote(run, table)
-    )  # by the books: these can't be asked while they are damaged
+    wrote: Mapping[date, int] = {}
+    if table.layer != "ops":  # books can't be asked while they are damaged
+        wrote = _wrote(run, table)
     if damage.lost and not days:  # rows of any day
         days = set(wrote)
     _undo(run, table, set(wrote) if damage.spoilt else days)
