@@ -91,12 +91,14 @@ class _Page(HTMLParser):
             table.span = _number(given.get("rowspan"), _MOST_SPANNED), _number(given.get("colspan"), _MOST_COLUMNS)
             table.cell = []
         elif tag in _BREAKS:
-            self.handle_data("\n")
+            self._add("\n")
 
     def handle_data(self, data: str) -> None:
+        self._add(data.replace("\n", " "))
+
+    def _add(self, text: str) -> None:
         if self.open and self.open[-1].cell is not None and not self._silent:
-            # Line breaks of the source are blanks, those of <br> come alone.
-            self.open[-1].cell.append(data if data == "\n" else " ".join(data.split("\n")))
+            self.open[-1].cell.append(text)
 
     def handle_endtag(self, tag: str) -> None:
         if tag in _SILENT:

@@ -103,7 +103,8 @@ def _batches(
         if placed:
             shapes = geometry.parsed(batch.columns[-1], faults)
             if present is not None:
-                lost = np.flatnonzero(shapely.is_missing(shapes) & present[row - 1 : row - 1 + len(batch)])
+                there = np.flatnonzero(present[row - 1 :][: len(batch)])
+                lost = there[shapely.is_missing(shapes[there])]
                 faults |= dict.fromkeys(lost.tolist(), geometry.UNREADABLE)
             columns += geometry.texts(shapes, layer.crs, placed)
         yield reading.given(columns, row, faults, batch)

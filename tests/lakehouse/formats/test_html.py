@@ -12,7 +12,7 @@ PAGE = """<html><head><meta http-equiv="Content-Type" content="text/html; charse
 <table id=main><tr><td colspan=3>名单</td></tr>
 <tr><th rowspan="2">单位</th><th colspan=2>水位<script>x()</script></th></tr><tr><th>上游</th><th>下游&nbsp;</th>
 {rows}</table></body>"""
-ROWS = "<tr><td> 南 \n 通<br>市 <td>&lt;1&gt;<td></td></tr><tr></tr>\n<tr><td rowspan=2>甲<td>1<td>2<tr><td>3"
+ROWS = "<tr><td> 南 \n 通<br>市<b>\n</b> <td>&lt;1&gt;<td></td></tr><tr></tr>\n<tr><td rowspan=2>甲<td>1<td>2<tr><td>3"
 
 
 def test_a_table_of_a_page_that_is_called_xls(reads: Reads):
