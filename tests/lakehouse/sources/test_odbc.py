@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakehouse.errors import DeliveryUnreadable, EnvironmentFault, NotDelivered, SourceRefused, SourceUnavailable
+from lakehouse.errors import DeliveryUnreadable, EnvironmentFault, SourceRefused, SourceUnavailable
 from lakehouse.source import OdbcSource
 from lakehouse.sources import Received, odbc
 from lakehouse.sources.query import Query, empty
@@ -95,11 +95,6 @@ def test_names_days_and_marks(fetched: Fetched, maria: MariaDB):
     assert [row[0] for row in rows(asked(day_column='das "Jahr" ?')[0])] == ["2"]
     (got,) = asked(since={"column": "名"}, marks={"名": "2026-11-20 15:00:00.123456"})
     assert ([row[0] for row in rows(got)], got.marks) == (["2", "3"], {"名": "2026-11-21 16:00:00"})
-    (got,) = asked(since={"column": "id"}, marks={"id": "2"})
-    assert [row[0] for row in rows(got)] == ["3"]
-    maria.run("DELETE FROM `Die ``Firmen`` 公司.v1` WHERE id = 2")
-    with pytest.raises(NotDelivered, match="no rows of 2026-11-21"):
-        asked(day_column='das "Jahr" ?')
     maria.run("DROP TABLE `Die ``Firmen`` 公司.v1`")
 
 
@@ -111,8 +106,6 @@ def test_what_is_refused(
     maria.run("CREATE TABLE t (id int, x longtext)", "INSERT INTO t VALUES (1, repeat('x', 5000)), (2, '')")
     with pytest.raises(DeliveryUnreadable, match="a row is longer than the allowed 4000 bytes"):
         fetched(limits={"row_bytes": 4000})
-    with pytest.raises(SourceRefused, match="SQLSTATE 42000"):
-        fetched(quote="'")
     for wrong, kind, what in (
         (address(password="wrong-hush"), SourceRefused, "log-in was refused"),
         (address(port=1), SourceUnavailable, "no connection"),
