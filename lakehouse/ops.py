@@ -6,14 +6,14 @@ Readers take the newest row per key by `at`; nothing is ever changed or deleted,
 import threading
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from lakehouse.errors import LakeError
-from lakehouse.table import Commit, Table
+from lakehouse.table import Commit, Table, added
 
 _TEXT, _COUNT, _INSTANT, _DAY = pa.string(), pa.int64(), pa.timestamp("us", "UTC"), pa.date32()
 _WHERE = [("at", _INSTANT), ("run_id", _TEXT), ("department", _TEXT), ("dataset", _TEXT), ("day", _DAY)]
@@ -71,12 +71,23 @@ class Ops:
             self._pending[book].append(row)
 
     def flush(self, run_id: str) -> None:
-        """Write what was noted, one commit a table, `runs` last: a run counts as done only when its books are."""
+        """Write what was noted, one commit a table, `runs` last: a run counts as done only when its books are.
+
+        `at` never runs backwards: after a clock that was ahead, rows follow those it has left.
+        """
         with self._lock:
             pending, self._pending = self._pending, defaultdict(list)
+        newest = self._newest() if pending else None
         for name in sorted(pending, key=lambda book: (book == "runs", book)):
-            rows = pa.Table.from_pylist(pending[name], schema=SCHEMAS[name])
+            noted = [row | {"at": _after(newest, row["at"])} if row.get("at") else row for row in pending[name]]
+            rows = pa.Table.from_pylist(noted, schema=SCHEMAS[name])
             self.table(name).append_once(rows.schema, rows.to_batches(), Commit(run_id), partition_by="day")
+
+    def _newest(self) -> datetime | None:
+        """The last instant in the books, as the log of `runs` says it."""
+        runs = self.table("runs")
+        found = [file["max.at"] for file in added(runs.open())] if runs.exists() else []
+        return max((at for at in found if at), default=None)
 
     def read(self, name: str, *, day: date | None = None, since: date | None = None) -> pa.Table:
         """The rows of `day`, of `since` and later, or all, oldest first; empty before the first.
@@ -98,3 +109,7 @@ class Ops:
         except (OSError, pa.ArrowException) as error:
             raise LakeError("a file can't be read", where=table.name, hint="run `citylake doctor`") from error
         return rows.cast(SCHEMAS[name]).sort_by([("at", "ascending"), ("run_id", "ascending")])
+
+
+def _after(newest: datetime | None, at: datetime) -> datetime:
+    return newest + timedelta(milliseconds=1) if newest and at < newest else at  # the log knows milliseconds
