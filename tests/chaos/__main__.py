@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -43,7 +43,7 @@ def main() -> int:
     _HISTORY.mkdir(exist_ok=True)
     history = _HISTORY / f"{asked.base}.jsonl"
     on_spark = asked.seeds // 5
-    _go_on(history, "found", range(len(FOUND)))
+    _go_on(history, "embedded", FOUND)
     _go_on(history, "embedded", range(asked.base, asked.base + asked.seeds - on_spark))
     _go_on(history, "spark", range(asked.base, asked.base + on_spark))
     _race(history)
@@ -67,23 +67,24 @@ def _race(history: Path) -> None:
         _keep(file, "race", 0, verdict)
 
 
-def _keep(file: IO[str], engine: str, seed: int, verdict: Verdict) -> None:
+def _keep(file: IO[str], engine: str, seed: int | str, verdict: Verdict) -> None:
     row = {"engine": engine, "seed": seed, "plan": str(verdict.plan), "hit": verdict.hit}
     row |= {"broken": verdict.broken, "seconds": round(verdict.seconds, 1), "code": code_version()}
     file.write(json.dumps(row, ensure_ascii=False) + "\n")
     file.flush()
 
 
-def _go_on(history: Path, engine: str, seeds: range) -> None:
+def _go_on(history: Path, engine: str, seeds: Sequence[int | str]) -> None:
+    """Try the seeds, or the plans, that haven't held yet."""
     done = {(row["engine"], row["seed"]) for row in _told(history) if not row["broken"]}
     if not (left := [seed for seed in seeds if (engine, seed) not in done]):
         return
     with disk(engine) as root, history.open("a") as file:
         stage = Stage(root, engine)
         for seed in left:
-            plan = Plan.of(FOUND[seed]) if engine == "found" else drawn(seed, stage.points(), engine)
+            plan = Plan.of(seed) if isinstance(seed, str) else drawn(seed, stage.points(), engine)
             verdict = tried(stage, plan)
-            _said(f"{engine} {seed}", verdict)
+            _said("found before" if isinstance(seed, str) else f"{engine} {seed}", verdict)
             _keep(file, engine, seed, verdict)
 
 
