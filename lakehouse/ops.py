@@ -79,14 +79,14 @@ class Ops:
             pending, self._pending = self._pending, defaultdict(list)
         newest = self._newest() if pending else None
         for name in sorted(pending, key=lambda book: (book == "runs", book)):
-            noted = [row | {"at": _after(newest, row["at"])} if row.get("at") else row for row in pending[name]]
+            noted = [{**row, "at": _after(newest, row.get("at"))} for row in pending[name]]
             rows = pa.Table.from_pylist(noted, schema=SCHEMAS[name])
             self.table(name).append_once(rows.schema, rows.to_batches(), Commit(run_id), partition_by="day")
 
     def _newest(self) -> datetime | None:
         """The last instant in the books, as the log of `runs` says it."""
         runs = self.table("runs")
-        found = [file["max.at"] for file in added(runs.open())] if runs.exists() else []
+        found = [file.get("max.at") for file in added(runs.open())] if runs.exists() else []
         return max((at for at in found if at), default=None)
 
     def read(self, name: str, *, day: date | None = None, since: date | None = None) -> pa.Table:
@@ -111,5 +111,5 @@ class Ops:
         return rows.cast(SCHEMAS[name]).sort_by([("at", "ascending"), ("run_id", "ascending")])
 
 
-def _after(newest: datetime | None, at: datetime) -> datetime:
-    return newest + timedelta(milliseconds=1) if newest and at < newest else at  # the log knows milliseconds
+def _after(newest: datetime | None, at: datetime | None) -> datetime | None:
+    return newest + timedelta(milliseconds=1) if newest and at and at < newest else at  # the log knows milliseconds
