@@ -302,11 +302,11 @@ def compare(settings: Settings, dataset: str, receiver: str, folder: Path) -> li
 
 def _compared(signed: Signed[Manifest], receipts: list[Receipt], newest: int) -> Compared:
     ours, last = signed.record, word(receipts, signed.sha256)
-    counts: tuple[int | None, ...] = (None, None, None)
+    rows_in = accepted = quarantined = None
     agrees = False
     match last:
         case Receipt(outcome="loaded"):
-            counts = (last.rows_in, last.accepted, last.quarantined)
+            rows_in, accepted, quarantined = last.rows_in, last.accepted, last.quarantined
             agrees = last.rows_in == ours.rows
             verdict = "loaded" if agrees else f"rows differ: {ours.rows} sent, {last.rows_in} found"
         case Receipt(outcome="accepted"):
@@ -316,4 +316,4 @@ def _compared(signed: Signed[Manifest], receipts: list[Receipt], newest: int) ->
             verdict = f"refused: {last.reason}"
         case None:
             verdict = "another package has its number" if receipts else "no receipt"
-    return Compared(ours.sequence, ours.day, ours.rows, *counts, verdict=verdict, agrees=agrees)
+    return Compared(ours.sequence, ours.day, ours.rows, rows_in, accepted, quarantined, verdict, agrees)

@@ -102,7 +102,7 @@ def _xlsx(table: pa.Table, source: FileSource) -> bytes:
     book = openpyxl.Workbook(write_only=True)
     if source.sheet:
         book.create_sheet("说明").append(["本表由业务系统自动导出"])
-    sheet = book.create_sheet(source.sheet or "Sheet1")
+    sheet = book.create_sheet(str(source.sheet or "Sheet1"))
     for n in range(source.skip):
         sheet.append([f"南通市数据共享平台导出 {n + 1}"])
     sheet.append(table.column_names)
