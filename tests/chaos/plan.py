@@ -62,8 +62,8 @@ FOUND = (
     # after a clock that was ahead, scores left out what was dated later than their release
     "two nights:clock::1:447149",
     # a damaged book was asked before it was mended
-    "one department:damage::1:574023",
+    "one department:damage:ops.runs lose_a_checkpoint:1:0",
     # a damaged table was mended, but the newest release named the lost file until the next night
-    "replay:damage::1:532510",
+    "replay:damage:silver.shops__visits lose_a_file:1:0",
 )
 """Plans that broke a promise once, and what was wrong."""

@@ -5,7 +5,7 @@ import random
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -18,7 +18,7 @@ from jobs.cli import call
 from lakehouse.engine import server
 from lakehouse.errors import CitylakeError
 from lakehouse.settings import Settings
-from lakehouse.table import tables
+from lakehouse.table import Table, tables
 from tests.chaos import faults
 from tests.chaos.child import Child, Ended
 from tests.chaos.plan import Plan
@@ -199,10 +199,7 @@ def _out_of_time(town: Town, plan: Plan, scene: Scene) -> Iterator[str]:
 
 def _damaged(town: Town, plan: Plan, scene: Scene) -> Iterator[str]:
     """A table is damaged: `doctor` names it, no reader gets a wrong number, the printed command mends it."""
-    chance = random.Random(plan.chance)
-    table = chance.choice([table for table in tables(town.home) if table.exists()])
-    # a last commit that is gone without a trace can't be told from one that was never made
-    harm = chance.choice(HARMS if (table.version() or 0) > 1 else HARMS[:-1])
+    table, harm = _harm(town, plan)
     town.point()
     harm(table)
     what = f"{table.name} {harm.__name__}"
@@ -219,6 +216,19 @@ def _damaged(town: Town, plan: Plan, scene: Scene) -> Iterator[str]:
     yield from (f"{what}: {line}" for line in perform(town, ACTS[plan.act].ordinary))
     yield from (f"{what}: {line}" for line in differences(picture(town), scene.after))
     yield from (f"{what}: {line}" for line in broken(town))
+
+
+def _harm(town: Town, plan: Plan) -> tuple[Table, Callable[[Table], None]]:
+    """The table and what is done to it: named by the plan, or left to chance."""
+    there = {table.name: table for table in tables(town.home) if table.exists()}
+    if plan.point:
+        name, _, harm = plan.point.partition(" ")
+        return there[name], next(each for each in HARMS if each.__name__ == harm)
+    chance = random.Random(plan.chance)
+    table = chance.choice([*there.values()])
+    commits = len(list((table.path / "_delta_log").glob("*.json")))
+    # a last commit that is gone without a trace can't be told from one that was never made
+    return table, chance.choice(HARMS if commits > 2 else HARMS[:-1])
 
 
 def _mended(town: Town, command: str, plan: Plan) -> Iterator[str]:
