@@ -61,7 +61,7 @@ def contract(**declared: Any) -> Contract:
         ({"columns": {"a": {"type": "string"}, "b": {"type": "string", "from": "a"}}}, "columns: 'a' is sent to two columns"),
         ({"ignore": ["id"]}, "ignore: 'id' is also a column"),
         ({"source": {"type": "ftp", "uri": "x"}}, "does not match any of the expected tags"),
-        ({"source": {"type": "file", "uri": "x", "delimiter": ";;"}}, "at most 1 character"),
+        ({"source": {"type": "file", "uri": "x", "delimiter": ";" * 9}}, "at most 8 characters"),
         ({"arrives": {"grace": "2 hours"}}, "'2 hours' is not a duration"),
         ({"limits": {"rows": 0}}, "greater than 0"),
         ({"colour": "red"}, "extra inputs are not permitted"),

@@ -94,7 +94,7 @@ def test_restore_without_a_version_mends_what_is_damaged(lake: Table, capsys: py
     assert "is whole: nothing to mend" in capsys.readouterr().out
     Path(lake.files()[0]).unlink()
     assert call(["restore", "silver.works__bridges", "--yes"]) == 0
-    assert "To make again: 2026-03-0" in capsys.readouterr().out
+    assert "next       citylake backfill --from 2026-03-01 --to 2026-03-03" in capsys.readouterr().out
 
 
 def test_maintain_may_run_at_any_time(lake: Table, capsys: pytest.CaptureFixture[str]) -> None:
