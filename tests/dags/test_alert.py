@@ -4,10 +4,8 @@ import socketserver
 import ssl
 from base64 import b64decode
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -15,13 +13,11 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Connection
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from dags._alert import alert, reason, send
 from lakehouse.errors import SliceRefused
 from lakehouse.settings import connection_uri
+from tests.certificate import certificate
 
 VARIABLE = "CITYLAKE_CONN_CITYLAKE_ALERTS"
 
@@ -68,10 +64,10 @@ def mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str,
                 else:
                     self.wfile.write(b"250 fine\r\n")
 
-    certificate = _certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    trusted = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(trusted)
     with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         Thread(target=server.serve_forever, daemon=True).start()
@@ -81,23 +77,6 @@ def mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str,
             heard,
         )
         server.shutdown()
-
-
-def _certificate(folder: Path) -> Path:
-    """A certificate for 127.0.0.1 that vouches for itself, and its key, in one file."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    made = x509.CertificateBuilder(
-        name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1)
-    )
-    signed = made.add_extension(address, critical=False).sign(key, hashes.SHA256())
-    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    path = folder / "certificate.pem"
-    path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, *form) + signed.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
 
 
 def failed(error: BaseException) -> dict[str, Any]:

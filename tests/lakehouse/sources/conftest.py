@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from lakehouse.contract import Contract
@@ -81,3 +83,8 @@ def maria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[mariadb.MariaDB]
     """A MariaDB server with an empty database `town`."""
     with mariadb.running(tmp_path_factory.mktemp("mariadb")) as started:
         yield started
+
+
+def rows(received: Received) -> list[tuple[Any, ...]]:
+    """What a table was received as."""
+    return list(zip(*pq.read_table(received.path).to_pydict().values(), strict=True))

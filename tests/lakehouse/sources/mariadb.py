@@ -5,13 +5,16 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pymysql
 import pytest
+
+Value = tuple[str, str, str | None]
+"""Kind of column, value in SQL, and its text."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,11 @@ class MariaDB:
         with closing(connection), connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
+
+    def store(self, values: Sequence[Value]) -> None:
+        """One row in a table `t`, a column for each of the values."""
+        columns = ", ".join(f"c{number} {kind} NULL" for number, (kind, _, _) in enumerate(values))
+        self.run(f"CREATE TABLE t ({columns})", f"INSERT INTO t VALUES ({', '.join(value for _, value, _ in values)})")
 
 
 @contextmanager
@@ -74,3 +82,27 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
                 return
         time.sleep(0.05)
     raise AssertionError(f"MariaDB didn't start: {log.read_text(errors='replace')[-500:]}")
+
+
+ALIKE: list[Value] = [
+    ("bigint unsigned", "18446744073709551615", "18446744073709551615"),
+    ("decimal(65,30)", "12345678901234567890123456789012345.123456789012345678901234567890",
+     "12345678901234567890123456789012345.123456789012345678901234567890"),
+    ("float", "0.1", "0.1"),
+    ("double", "0.1", "0.1"),
+    ("double", "2.2250738585072014e-308", "2.2250738585072014e-308"),
+    ("bit(10)", "b'1000000001'", "0201"),
+    ("boolean", "true", "1"),
+    ("date", "'0000-00-00'", "0000-00-00"),
+    ("datetime(6)", "'9999-12-31 23:59:59.999999'", "9999-12-31 23:59:59.999999"),
+    ("year", "2155", "2155"),
+    ("enum('a','ü')", "'ü'", "ü"),
+    ("json", """'{"a": 1.0, "b": "一"}'""", '{"a": 1.0, "b": "一"}'),
+    ("geometry", "ST_GeomFromText('POINT(1 2)', 4326)", "e6100000" "0101000000" "000000000000f03f" "0000000000000040"),
+    ("blob", "x'00ff'", "00ff"),
+    ("longtext", "'a\0b\n😀'", "a\0b\n😀"),
+    ("varchar(9)", "''", ""),
+    ("varchar(9)", "null", None),
+    ("varchar(9) character set gbk", "'中文'", "中文"),
+]  # fmt: skip
+"""Values that drivers print alike."""

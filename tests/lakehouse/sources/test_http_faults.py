@@ -17,8 +17,8 @@ from tenacity import wait_none
 from lakehouse.errors import CitylakeError, DeliveryUnreadable, EnvironmentFault, SourceRefused, SourceUnavailable
 from lakehouse.formats import pages, read
 from lakehouse.sources import Received, patience
+from tests.certificate import certificate
 from tests.lakehouse.sources.conftest import contract_of
-from tests.lakehouse.sources.elsewhere import certificate
 from tests.lakehouse.sources.loopback import Reply, Request, Server, serving
 
 Fetched = Callable[..., list[Received]]

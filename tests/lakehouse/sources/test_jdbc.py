@@ -15,6 +15,7 @@ from adbc_driver_postgresql import dbapi
 from lakehouse.engine.server import log_of
 from lakehouse.errors import DeliveryUnreadable, EnvironmentFault, SourceRefused, SourceUnavailable
 from lakehouse.sources import Received, tables
+from tests.lakehouse.sources.conftest import rows
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -73,10 +74,6 @@ def run(database: str) -> Callable[..., None]:
 
 def address(port: int, user: str = "postgres", driver: str = "org.postgresql.Driver") -> str:
     return f"jdbc://{user}:hush-hush@/?url={quote(f'jdbc:postgresql://127.0.0.1:{port}/postgres')}&driver={driver}"
-
-
-def rows(received: Received) -> list[tuple]:
-    return list(zip(*pq.read_table(received.path).to_pydict().values(), strict=True))
 
 
 def test_a_table_read_in_parts(

@@ -9,6 +9,7 @@ from adbc_driver_postgresql import dbapi
 
 from lakehouse.errors import DeliveryUnreadable, NotDelivered, SourceRefused, SourceUnavailable
 from lakehouse.sources import Received, postgres
+from tests.lakehouse.sources.conftest import rows
 
 Fetched = Callable[..., list[Received]]
 
@@ -45,10 +46,6 @@ def firms(run: Callable[..., None]) -> Iterator[Callable[..., None]]:
     )
     yield run
     run("DROP TABLE firms")
-
-
-def rows(received: Received) -> list[tuple]:
-    return [tuple(row.values()) for row in pq.read_table(received.path).to_pylist()]
 
 
 def test_a_table_as_text_ordered_by_its_key(fetched: Fetched, firms: Callable[..., None]):

@@ -4,11 +4,11 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from lakehouse.errors import DeliveryUnreadable, NotDelivered, SourceRefused, SourceUnavailable
 from lakehouse.sources import Received, sqlite
+from tests.lakehouse.sources.conftest import rows
 
 Fetched = Callable[..., list[Received]]
 
@@ -28,10 +28,6 @@ def database(path: Path) -> Iterator[sqlite3.Connection]:
 def fetched(fetched: Fetched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fetched:
     monkeypatch.setenv("CITYLAKE_CONN_TOWN", f"sqlite://{tmp_path}/a%20town%3F%23.db")
     return partial(fetched, type="sqlite", connection="town", table="t", key=("id",))
-
-
-def rows(received: Received) -> list[tuple]:
-    return list(zip(*pq.read_table(received.path).to_pydict().values(), strict=True))
 
 
 def test_a_column_holds_values_of_any_kind(fetched: Fetched, database: sqlite3.Connection):

@@ -13,6 +13,7 @@ import pytest
 
 from lakehouse.errors import ContractError, DeliveryUnreadable, LakeError, SourceRefused, SourceUnavailable
 from lakehouse.sources import Received, ordered, query, tables
+from tests.lakehouse.sources.conftest import rows
 
 AT = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
 
@@ -34,10 +35,6 @@ def run(tmp_path: Path) -> Callable[..., None]:
 def fetched(fetched: Fetched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fetched:
     monkeypatch.setenv("CITYLAKE_CONN_TOWN", f"sqlite://{tmp_path}/town.db")
     return partial(fetched, type="sqlite", connection="town", table="firms", key=("id",))
-
-
-def rows(received: Received) -> list[tuple]:
-    return list(zip(*pq.read_table(received.path).to_pydict().values(), strict=True))
 
 
 def test_rows_are_ordered_by_the_key_and_then_by_the_other_columns(fetched: Fetched, run: Callable[..., None]):
