@@ -17,6 +17,7 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.gps_night import DAY, facts, timed, town
+from benchmarks.plain_spark import DELTA, EXTENSIONS, plain_spark
 
 
 def ours(folder: Path) -> None:
@@ -48,30 +49,16 @@ def warm(item: int) -> int:
 
 def plain(folder: Path) -> None:
     """What a good data engineer writes in an afternoon with PySpark, Delta and Sedona for this one table."""
-    from pyspark.sql import Observation, SparkSession, Window
+    from pyspark.sql import Observation, Window
     from pyspark.sql import functions as F
 
-    from lakehouse.engine.jars import jar_paths
-
-    spark = (
-        SparkSession.builder.master("local[2]")
-        .config("spark.driver.memory", "6g")
-        .config("spark.driver.extraClassPath", os.pathsep.join(map(str, jar_paths())))
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.ui.enabled", "false")
-        .config("spark.local.dir", str(folder / "spill"))
-        .config("spark.serializer", "org.apache.spark.serializer.KryoSerializer")
-        .config("spark.kryo.registrator", "org.apache.sedona.core.serde.SedonaKryoRegistrator")
-        .config(
-            "spark.sql.extensions",
-            "io.delta.sql.DeltaSparkSessionExtension,org.apache.sedona.sql.SedonaSqlExtensions",
-        )
-        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.shuffle.partitions", "8")
-        .config("spark.databricks.delta.snapshotPartitions", "2")
-        .getOrCreate()
-    )
+    sedona = {
+        EXTENSIONS: f"{DELTA},org.apache.sedona.sql.SedonaSqlExtensions",
+        "spark.serializer": "org.apache.spark.serializer.KryoSerializer",
+        "spark.kryo.registrator": "org.apache.sedona.core.serde.SedonaKryoRegistrator",
+        "spark.databricks.delta.snapshotPartitions": "2",
+    }
+    spark = plain_spark(folder / "spill", sedona)
     spark.range(1).count()
     started = time.monotonic()
     layers = folder / "catalog/standards/layers/districts.geojson"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gps_night import timed
+from benchmarks.plain_spark import plain_spark
 from lakehouse.table import Table
 
 WHO = ("ours", "duckdb", "on_spark", "pyspark")
@@ -93,28 +94,12 @@ def duckdb(folder: Path) -> None:
 
 def pyspark(folder: Path) -> None:
     """The same in plain PySpark."""
-    from pyspark.sql import SparkSession, Window
+    from pyspark.sql import Window
     from pyspark.sql import functions as F
-
-    from lakehouse.engine.jars import jar_paths
 
     out = folder / "pyspark"
     shutil.rmtree(out, ignore_errors=True)
-    builder: Any = SparkSession.builder
-    spark = (
-        builder.master("local[2]")
-        .config("spark.driver.memory", "6g")
-        .config("spark.driver.extraClassPath", os.pathsep.join(map(str, jar_paths())))
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
-        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.shuffle.partitions", "8")
-        .config("spark.ui.enabled", "false")
-        .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.local.dir", str(folder / "spill"))
-        .getOrCreate()
-    )
+    spark = plain_spark(folder / "spill")
     spark.range(1_000_000).selectExpr("sum(id)").collect()  # its start isn't the work
     started = time.monotonic()
     raw = spark.read.option("header", True).csv(str(folder / "lake/inbox/sensing/readings/*/*.csv"))

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from deltalake import write_deltalake
 
 from benchmarks.gps_night import timed
+from benchmarks.plain_spark import plain_spark
 from lakehouse.table import PROPERTIES, Commit, Table, writing
 
 BLOCK = 1_000_000
@@ -87,26 +88,10 @@ def delta_rs(path: Path, rows: pa.Table) -> None:
 
 def spark(path: Path, rows: pa.Table) -> None:
     import pyarrow.parquet as pq
-    from pyspark.sql import SparkSession
-
-    from lakehouse.engine.jars import jar_paths
 
     given = path.with_name("batch.parquet")
     pq.write_table(rows, given)
-    builder: Any = SparkSession.builder
-    session = (
-        builder.master("local[2]")
-        .config("spark.driver.memory", "6g")
-        .config("spark.driver.extraClassPath", os.pathsep.join(map(str, jar_paths())))
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
-        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.shuffle.partitions", "8")
-        .config("spark.ui.enabled", "false")
-        .config("spark.local.dir", str(path.parent / "spill"))
-        .getOrCreate()
-    )
+    session = plain_spark(path.parent / "spill")
     session.read.format("delta").load(str(path)).limit(1).collect()  # its start isn't the work
     started = time.monotonic()
     session.read.parquet(str(given)).createOrReplaceTempView("s")

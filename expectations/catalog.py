@@ -21,16 +21,7 @@ from lakehouse.declared import IDENTIFIER, Identifier, Record
 from lakehouse.document import Document, Place, located, read_document
 from lakehouse.errors import ContractError, UsageError
 from lakehouse.settings import Settings
-from lakehouse.source import (
-    ExchangeSource,
-    FileSource,
-    HttpSource,
-    JdbcSource,
-    MysqlSource,
-    OdbcSource,
-    PostgresSource,
-    SqliteSource,
-)
+from lakehouse.source import KINDS
 
 
 class Department(Record):
@@ -309,28 +300,16 @@ def _valid(kind: type[Kind], content: Any, document: Document, at: Place, mistak
     except ValidationError as error:
         for fault in error.errors(include_url=False):
             place = fault["loc"]
-            if place[:1] == ("source",) and place[1:2] and place[1] in _SOURCES:
+            if place[:1] == ("source",) and place[1:2] and place[1] in KINDS:
                 place = (*place[:1], *place[2:])  # pydantic names the kind of source it tried; people don't write that
             key = ".".join(str(part) for part in place) or "(whole file)"
             mistakes.append(f"{document.path}:{document.line((*at, *place))}: {key}: {_explain(kind, place, fault)}")
     return None
 
 
-_SOURCES: dict[str, type[BaseModel]] = {
-    "file": FileSource,
-    "http": HttpSource,
-    "postgres": PostgresSource,
-    "sqlite": SqliteSource,
-    "mysql": MysqlSource,
-    "odbc": OdbcSource,
-    "jdbc": JdbcSource,
-    "exchange": ExchangeSource,
-}
-
-
 def _explain(kind: type[BaseModel], place: Place, fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
-        tried = _SOURCES.get(str(fault["loc"][1])) if fault["loc"][0] == "source" else None
+        tried = KINDS.get(str(fault["loc"][1])) if fault["loc"][0] == "source" else None
         names = [f.alias or n for n, f in _model_at(tried or kind, place[1 if tried else 0 : -1]).model_fields.items()]
         return f"unknown key; {nearest(str(place[-1]), set(names) - {'department', 'dataset'})}"
     message = str(fault["msg"]).removeprefix("Value error, ")

@@ -3,16 +3,18 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring, iterparse
 
+from lakehouse.contract import Contract
 from lakehouse.errors import DeliveryUnreadable, UsageError
 from lakehouse.formats import encoding, format_of
-from lakehouse.source import FileSource
+from lakehouse.source import FileSource, Source
 
 _SAMPLE = 1 << 18
 _LINES = 200
@@ -53,6 +55,22 @@ def dialect(file: Path) -> tuple[FileSource, int]:
         "header": _is_header(rows[skip]),
     }
     return FileSource.model_validate(source), width
+
+
+def bare_contract(source: Source | Mapping[str, Any], *, name: str = "unknown.unknown", columns: int = 1) -> Contract:
+    """What readers and sources ask for, where nobody has agreed on anything but the source: so many columns of text."""
+    department, _, dataset = name.partition(".")
+    content = {
+        "department": department,
+        "dataset": dataset,
+        "title": name,
+        "kind": "accepted",
+        "sharing": "unconditional",
+        "source": source,
+        "load": "append",
+        "columns": {f"column_{n}": {"type": "string"} for n in range(1, columns + 1)},
+    }
+    return Contract.model_validate(content)
 
 
 def records_path(file: Path, kind: str) -> str:

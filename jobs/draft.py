@@ -12,7 +12,7 @@ from typing import Any
 
 from expectations.catalog import Standard
 from jobs.profile import Profile
-from jobs.suspicion import ColumnProfile
+from jobs.suspicion import ColumnProfile, coordinates
 from lakehouse.declared import IDENTIFIER
 
 _FEW = 12
@@ -136,11 +136,7 @@ def _seen(column: ColumnProfile, rows: int, standards: dict[str, Standard]) -> s
 
 
 def _point(columns: Sequence[ColumnProfile], names: dict[str, str]) -> Iterator[str]:
-    def named(*hints: str) -> str | None:
-        numbers = (c for c in columns if c.type in ("integer", "double"))
-        return next((names[c.name] for c in numbers if any(hint in c.name.lower() for hint in hints)), None)
-
-    x, y = named("lon", "lng", "经度"), named("lat", "纬度")
+    x, y = coordinates([(names[c.name], c.name) for c in columns if c.type in ("integer", "double")])
     if x and y:
         yield f"point: {{x: {x}, y: {y}, crs: wgs84}}  # or cgcs2000, gcj02, bd09: ask the department"
 

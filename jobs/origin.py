@@ -11,22 +11,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jobs.dialect import records_path
-from lakehouse.contract import Contract
+from jobs.dialect import bare_contract, records_path
 from lakehouse.errors import UsageError
 from lakehouse.settings import Settings, connection_uri
 from lakehouse.source import Source
 from lakehouse.sources import Asked, fetch
 
-_KINDS = {
-    "postgres": "postgres",
-    "postgresql": "postgres",
-    "mysql": "mysql",
-    "mariadb": "mysql",
-    "sqlite": "sqlite",
-    "odbc": "odbc",
-    "jdbc": "jdbc",
-}
+_KINDS = {name: name for name in ("postgres", "mysql", "sqlite", "odbc", "jdbc")}
+_KINDS |= {"postgresql": "postgres", "mariadb": "mysql"}
 """Schemes of connections to databases, and the kind of source they are."""
 
 _TABLE = re.compile(r"([a-z][a-z0-9_]*):([^/].*)")
@@ -58,7 +50,7 @@ def origin(what: str, name: str, connection: str | None, day: date, settings: Se
         yield Origin(Path(what), {"type": "file", "uri": uri}, None)
         return
     with tempfile.TemporaryDirectory(prefix="citylake-") as into:
-        contract = _contract(name, asked)
+        contract = bare_contract(asked, name=name)
         (received,) = fetch(Asked(contract, day, settings, Path(into)))
         yield (
             _answer(received.path, what, name, asked)
@@ -89,20 +81,4 @@ def _answer(pages: Path, address: str, name: str, asked: dict[str, Any]) -> Orig
     asked = asked | ({"format": "xml"} if kind == "xml" else {})
     if records := records_path(page, kind):
         asked["records"] = records
-    return Origin(pages, asked, _contract(name, asked).source)
-
-
-def _contract(name: str, source: dict[str, Any]) -> Contract:
-    department, _, dataset = name.partition(".")
-    return Contract.model_validate(
-        {
-            "department": department,
-            "dataset": dataset,
-            "title": name,
-            "kind": "accepted",
-            "sharing": "unconditional",
-            "source": source,
-            "load": "append",
-            "columns": {"unknown": {"type": "string"}},
-        }
-    )
+    return Origin(pages, asked, bare_contract(asked, name=name).source)

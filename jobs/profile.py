@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from expectations.catalog import Standard
 from expectations.checks.recognise import recognised
-from jobs.dialect import dialect, sheets
+from jobs.dialect import bare_contract, dialect, sheets
 from jobs.judge import codes
 from jobs.suspicion import (
     PLACEHOLDERS,
@@ -30,7 +30,6 @@ from jobs.suspicion import (
     suspicions,
     written,
 )
-from lakehouse.contract import Contract
 from lakehouse.deliveries import unpacked
 from lakehouse.engine import embedded as engine
 from lakehouse.errors import DeliveryUnreadable
@@ -136,18 +135,7 @@ def _opened(file: Path, source: FileSource, width: int) -> tuple[FileSource, Rea
 
 def _read(file: Path, source: Source, width: int = 1) -> Reading:
     """The reader asks for a contract; this one declares as many columns as there are and nothing about them."""
-    columns = {f"column_{n}": {"type": "string"} for n in range(1, max(width, 1) + 1)}
-    content = {
-        "department": "unknown",
-        "dataset": "unknown",
-        "title": file.name,
-        "kind": "accepted",
-        "sharing": "unconditional",
-        "source": source,
-        "load": "append",
-        "columns": columns,
-    }
-    return read(file, Contract.model_validate(content))
+    return read(file, bare_contract(source, columns=max(width, 1)))
 
 
 def _key(

@@ -176,8 +176,7 @@ def suspicions(
 
 def positions(connection: duckdb.DuckDBPyConnection, columns: Sequence[tuple[str, str]]) -> Iterator[Suspicion]:
     """What looks wrong with the pair of columns named like longitude and latitude: swapped, or 0, 0."""
-    lon = next((c for c, name in columns if _named(name, ("lon", "lng", "经度"))), None)
-    lat = next((c for c, name in columns if _named(name, ("lat", "纬度"))), None)
+    lon, lat = coordinates(columns)
     if lon is None or lat is None:
         return
     names = dict(columns)
@@ -195,8 +194,13 @@ def positions(connection: duckdb.DuckDBPyConnection, columns: Sequence[tuple[str
             yield Suspicion(f"{names[lon]}, {names[lat]}", kind, said, count, tuple(row[0] for row in rows))
 
 
-def _named(name: str, hints: Sequence[str]) -> bool:
-    return any(hint in name.lower() for hint in hints)
+def coordinates(columns: Sequence[tuple[str, str]]) -> tuple[str | None, str | None]:
+    """Of columns and their names the first that is named like a longitude, and like a latitude."""
+    hints = ("lon", "lng", "经度"), ("lat", "纬度")
+    lon, lat = (
+        next((column for column, name in columns if any(hint in name.lower() for hint in of)), None) for of in hints
+    )
+    return lon, lat
 
 
 def _forms() -> list[Form]:

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import PurePath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -156,3 +156,8 @@ Source = Annotated[
     FileSource | HttpSource | PostgresSource | SqliteSource | MysqlSource | OdbcSource | JdbcSource | ExchangeSource,
     Field(discriminator="type"),
 ]
+
+KINDS: dict[str, type[Record]] = {
+    get_args(kind.model_fields["type"].annotation)[0]: kind for kind in get_args(get_args(Source)[0])
+}
+"""Every kind of source by its `type`."""

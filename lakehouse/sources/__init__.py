@@ -1,34 +1,13 @@
-"""Getting what a department delivers: one module per kind of system, each with a function `fetch(asked, source)`."""
+"""Getting what a department delivers: one module per kind of system, called like its `type`, with a function
+`fetch(asked, source)`."""
 
 from collections.abc import Iterator
 from importlib import import_module
 
-from lakehouse.source import (
-    ExchangeSource,
-    FileSource,
-    HttpSource,
-    JdbcSource,
-    MysqlSource,
-    OdbcSource,
-    PostgresSource,
-    Source,
-    SqliteSource,
-)
 from lakehouse.sources.members import members
 from lakehouse.sources.received import Asked, Received
 
 __all__ = ["Asked", "Received", "fetch"]
-
-_MODULES: dict[type[Source], str] = {
-    FileSource: "files",
-    HttpSource: "http",
-    PostgresSource: "postgres",
-    SqliteSource: "sqlite",
-    MysqlSource: "mysql",
-    OdbcSource: "odbc",
-    JdbcSource: "jdbc",
-    ExchangeSource: "exchange",
-}
 
 
 def fetch(asked: Asked) -> Iterator[Received]:
@@ -38,6 +17,7 @@ def fetch(asked: Asked) -> Iterator[Received]:
     DeliveryUnreadable (above the limits), LakeError (landing can't be written), EnvironmentFault (connection not set).
     """
     # what a driver drags in is loaded only where it is needed
-    module = import_module(f"lakehouse.sources.{_MODULES[type(asked.contract.source)]}")
+    kind = asked.contract.source.type
+    module = import_module(f"lakehouse.sources.{'files' if kind == 'file' else kind}")
     for received in module.fetch(asked, asked.contract.source):
         yield from members(received, asked)

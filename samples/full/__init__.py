@@ -31,7 +31,6 @@ _STEP_S = 300
 _BLOCK = 1_000_000
 _HERE = Path(__file__).parent
 _STANDARDS = _HERE.parents[1] / "expectations"
-_SUFFIX = {"jsonl": "jsonl", "parquet": "parquet"}
 
 
 def deliver(home: Path, *, seed: int = 7, units: int = UNITS, rows: int = ROWS, readings: int = READINGS) -> Path:
@@ -78,7 +77,7 @@ def _contracts(units: int) -> Iterator[tuple[Contract, str]]:
     for number in range(1, units + 1):
         for dataset, content in declared.items():
             unit, dialect = _unit(number), content.get("source", {})
-            suffix = _SUFFIX.get(dialect.get("format"), "csv")
+            suffix = dialect.get("format", "csv")
             source = {"type": "file", "uri": f"{{inbox}}/{unit}/{dataset}/{{day}}/*.{suffix}", **dialect}
             whole = content | {"source": source}
             contract = Contract.model_validate({"department": unit, "dataset": dataset, **whole})
