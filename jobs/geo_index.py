@@ -67,7 +67,7 @@ def geo_index(run: Run, catalog: Catalog) -> Outcome:
     fingerprint = _fingerprint(sources, layer)
     if _done(run) == fingerprint and not run.forced:
         return Outcome("unchanged", fingerprint=fingerprint)
-    regions = Regions.load(layer)
+    regions = Regions.load(layer, run.day)
     names = tuple(source.contract.name for source in sources)
     with engine.session(run.settings) as spark:
         night = with_region(positions(spark, run, sources), regions)

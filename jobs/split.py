@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ class Split:
             return {}, {}
         from lakehouse.geo.points import place  # numba costs half a second: only datasets with positions pay it
 
-        found = place(batch.column(point.x), batch.column(point.y), point.crs, districts(self._layers))
+        found = place(batch.column(point.x), batch.column(point.y), point.crs, districts(self._layers, self._plan.day))
         placed = {"_lon": found.lon, "_lat": found.lat, "_cell": found.cell, "_district": found.district}
         flags = {rule.id: rule.check.function(found.lon, found.lat, found.district) for rule in self._plan.point_rules}
         return placed, flags
@@ -190,12 +190,12 @@ def refused_batches(
         yield _batch({**given, "_errors": errors, "_day": _repeat(plan.day, count)}, schema)
 
 
-@cache
-def districts(layers: Path) -> Any:
-    """The city's districts, read once per process."""
+@lru_cache(maxsize=4)  # a rebuild goes from day to day
+def districts(layers: Path, day: date) -> Any:
+    """The city's districts on a day."""
     from lakehouse.geo.regions import Regions
 
-    return Regions.load(layers / "districts.geojson")
+    return Regions.load(layers / "districts.geojson", day)
 
 
 def _spelled(combination: Any, rules: list[list[str]]) -> list[str]:

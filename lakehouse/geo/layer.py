@@ -4,8 +4,12 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
+from itertools import combinations
 from pathlib import Path
 from typing import Any
+
+import shapely
 
 from lakehouse.errors import ContractError
 
@@ -16,11 +20,18 @@ Ring = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Feature:
-    """One region: its code, its geometry as GeoJSON text, and the rings of all its polygons, holes included."""
+    """One region: its code, its geometry as GeoJSON text, the rings of all its polygons, holes included, and the first
+    and last day on which it is one (open where it doesn't say)."""
 
     code: str
     geometry: str
     rings: tuple[Ring, ...]
+    valid_from: date = date.min
+    valid_to: date = date.max
+
+    def valid(self, day: date) -> bool:
+        """Whether it is a region on `day`."""
+        return self.valid_from <= day <= self.valid_to
 
 
 def read_layer(path: Path) -> tuple[Feature, ...]:
@@ -39,24 +50,48 @@ def read_layer(path: Path) -> tuple[Feature, ...]:
             features.append(_feature(feature))
         except (KeyError, TypeError, ValueError) as error:
             mistakes.append(f"feature {number}: {_said(error)}")
-    codes = [feature.code for feature in features]
-    mistakes += [f"code '{code}' stands there twice" for code in sorted({c for c in codes if codes.count(c) > 1})]
+    mistakes += sorted(_twice(features))
     if mistakes:
         raise ContractError("; ".join(mistakes), where=str(path), hint=_HINT)
     return tuple(features)
 
 
+def _twice(features: list[Feature]) -> set[str]:
+    """Codes that two regions have on one day, as mistakes."""
+    of: dict[str, list[Feature]] = {}
+    for feature in features:
+        of.setdefault(feature.code, []).append(feature)
+    return {
+        f"code '{code}' stands there twice"
+        for code, several in of.items()
+        if any(max(a.valid_from, b.valid_from) <= min(a.valid_to, b.valid_to) for a, b in combinations(several, 2))
+    }
+
+
 def _feature(feature: Any) -> Feature:
-    code = feature["properties"]["code"]
+    properties = feature["properties"]
+    code = properties["code"]
     if not isinstance(code, str) or not code:
         raise ValueError("'code' must be a text")
+    first, last = (_day(properties, name, other) for name, other in (("valid_from", date.min), ("valid_to", date.max)))
+    if first > last:
+        raise ValueError(f"'valid_from' {first} lies after 'valid_to' {last}")
     geometry = feature["geometry"]
     if not isinstance(geometry, dict):
         raise ValueError("has no geometry")
     rings = tuple(_rings(geometry))
     if not rings:
         raise ValueError("has no extent")
-    return Feature(code, json.dumps(geometry), rings)
+    text = json.dumps(geometry)
+    shape = shapely.from_geojson(text)
+    if not shapely.is_valid(shape):  # what lies inside such a shape is a matter of taste
+        raise ValueError(f"is no region ({shapely.is_valid_reason(shape)}): `shapely.make_valid` may mend it")
+    return Feature(code, text, rings, first, last)
+
+
+def _day(properties: Any, name: str, otherwise: date) -> date:
+    given = properties.get(name)
+    return otherwise if given is None else date.fromisoformat(given)
 
 
 def _rings(geometry: Any) -> Iterator[Ring]:
@@ -72,7 +107,8 @@ def _ring(positions: Any) -> Ring:
     ring = [(float(position[0]), float(position[1])) for position in positions]
     for lon, lat in ring:
         if not (math.isfinite(lon) and abs(lon) <= 180 and math.isfinite(lat) and abs(lat) <= 90):
-            raise ValueError(f"position {lon}, {lat} is not on the globe")
+            swapped = "; longitude comes first" if abs(lon) <= 90 < abs(lat) <= 180 else ""
+            raise ValueError(f"position {lon}, {lat} is not on the globe{swapped}")
     if len(ring) < 4 or ring[0] != ring[-1]:
         raise ValueError("a ring must have at least four positions and end where it began")
     if len(set(ring)) < 3:

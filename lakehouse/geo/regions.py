@@ -5,9 +5,12 @@ border cell the position is tested against the few edges of the candidate region
 
 A position on a border belongs to the region as one inside does; where several hold it, the first in the file owns it.
 So every position has one owner or none, the one exact geometry gives: the first region for which `ST_Intersects` holds.
+
+Regions change: a feature may say from which day (`valid_from`) to which (`valid_to`, included) it is a region.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +68,16 @@ class Regions:
         self._drawing = _drawing(self._edges, where)
 
     @classmethod
-    def load(cls, path: Path) -> "Regions":
-        """The regions of a GeoJSON file. Raises ContractError when it is not a layer."""
-        return cls(read_layer(path), str(path))
+    def load(cls, path: Path, day: date | None = None) -> "Regions":
+        """The regions of a GeoJSON file; with `day` those that were regions then.
+
+        Raises ContractError when it is not a layer or has none then.
+        """
+        features = tuple(feature for feature in read_layer(path) if day is None or feature.valid(day))
+        if not features:
+            hint = "correct 'valid_from' and 'valid_to' of its features"
+            raise ContractError(f"has no region that is valid on {day}", where=str(path), hint=hint)
+        return cls(features, str(path))
 
     def locate(self, lon: FloatsIn, lat: FloatsIn) -> Indexes:
         """The index of the region of each WGS-84 position, `NOWHERE` (-1) in none and for NaN."""

@@ -1,5 +1,6 @@
 import json
 import time
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,13 @@ EAST = [[120.1, 32.0], [120.2, 32.0], [120.2, 32.1], [120.1, 32.1], [120.1, 32.0
 HOLE = [[120.02, 32.02], [120.02, 32.06], [120.06, 32.06], [120.06, 32.02], [120.02, 32.02]]
 
 
-def layer(folder: Path, *geometries: dict, codes: list[str] | None = None) -> Path:
+def layer(
+    folder: Path, *geometries: dict, codes: list[str] | None = None, valid: list[dict[str, str]] | None = None
+) -> Path:
     names = codes or [f"r{i}" for i in range(len(geometries))]
     features = [
-        {"type": "Feature", "properties": {"code": code}, "geometry": geometry}
-        for code, geometry in zip(names, geometries, strict=True)
+        {"type": "Feature", "properties": {"code": code, **days}, "geometry": geometry}
+        for code, geometry, days in zip(names, geometries, valid or [{}] * len(geometries), strict=True)
     ]
     path = folder / "layer.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
@@ -165,6 +168,10 @@ def test_a_sliver_along_a_row_of_the_grid(tmp_path):
         (polygon([[120.0, 32.0]] * 4), "no extent"),
         (polygon(), "no extent"),
         (None, "no geometry"),
+        (polygon([[120.0, 32.0], [120.2, 32.2], [120.2, 32.0], [120.0, 32.2], [120.0, 32.0]]), "Self-intersection"),
+        (polygon(SQUARE, [[x + 1, y] for x, y in SQUARE]), "Hole lies outside"),
+        ({"type": "MultiPolygon", "coordinates": [[SQUARE], [SQUARE]]}, "is no region"),
+        (polygon([[y, x] for x, y in SQUARE]), "longitude comes first"),
     ],
 )
 def test_what_is_not_a_layer_is_refused_with_file_and_reason(tmp_path, geometry, said):
@@ -172,6 +179,49 @@ def test_what_is_not_a_layer_is_refused_with_file_and_reason(tmp_path, geometry,
     with pytest.raises(ContractError, match=said) as refused:
         Regions.load(path)
     assert str(path) in str(refused.value)
+
+
+def test_a_tangle_of_a_polygon_is_refused_in_bounded_time(tmp_path):
+    random = np.random.default_rng(8)
+    tangle = random.uniform((120.0, 32.0), (121.0, 33.0), (20_000, 2)).tolist()
+    path = layer(tmp_path, polygon([*tangle, tangle[0]]))
+    start = time.process_time()
+    with pytest.raises(ContractError, match="Self-intersection"):
+        Regions.load(path)
+    assert time.process_time() - start < 5
+
+
+def test_regions_are_those_of_the_day(tmp_path):
+    both = [[120.0, 32.0], [120.2, 32.0], [120.2, 32.1], [120.0, 32.1], [120.0, 32.0]]
+    until, since = {"valid_to": "2020-06-30"}, {"valid_from": "2020-07-01"}
+    geometries, codes = [polygon(SQUARE), polygon(EAST), polygon(both)], ["320602", "320611", "320613"]
+    path = layer(tmp_path, *geometries, codes=codes, valid=[until, until, since])
+
+    def code(day: date) -> str:
+        regions = Regions.load(path, day)
+        return regions.codes[where(regions, (120.15, 32.05))[0]]
+
+    assert [code(date(2020, 6, 30)), code(date(2020, 7, 1))] == ["320611", "320613"]
+    moved = layer(tmp_path, polygon(SQUARE), polygon(EAST), codes=["320684"] * 2, valid=[until, since])
+    assert [where(Regions.load(moved, day), (120.15, 32.05)) for day in (date(2020, 1, 1), date(2021, 1, 1))] == [
+        [-1],
+        [0],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("valid", "said"),
+    [
+        ([{"valid_to": "2020-06-30"}, {"valid_from": "2020-06-30"}], "'a' stands there twice"),
+        ([{"valid_from": "2020-07-01", "valid_to": "2020-06-30"}, {"valid_from": "2021-01-01"}], "lies after"),
+        ([{"valid_from": "July 2020"}, {"valid_to": "2020-06-30"}], "feature 1"),
+        ([{"valid_from": "2027-01-01"}, {"valid_to": "2020-06-30"}], "no region that is valid on 2026-03-01"),
+    ],
+)
+def test_days_that_do_not_fit_are_refused(tmp_path, valid, said):
+    path = layer(tmp_path, polygon(SQUARE), polygon(EAST), codes=["a", "a"], valid=valid)
+    with pytest.raises(ContractError, match=said):
+        Regions.load(path, date(2026, 3, 1))
 
 
 def test_every_mistake_is_told_at_once(tmp_path):
