@@ -4,18 +4,16 @@ import zlib
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import shapely
-import yaml
 
 from samples import identity, layers
+from samples.layers import WORDS
 
 DAYS = tuple(date(2026, 3, 1) + timedelta(n) for n in range(7))
 """The sample's delivery days, Sunday to Saturday: two weekend days and five working days."""
 
-WORDS = yaml.safe_load((Path(__file__).parent / "words.yml").read_text(encoding="utf-8"))
 
 FIRMS, REFERABLE_FIRMS, HAZMAT_FIRMS = 3_100, 2_800, 240
 PEOPLE, REFERABLE_PEOPLE = 6_000, 5_000

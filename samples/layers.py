@@ -1,16 +1,21 @@
 """The sample city's districts: eight polygons that tile a rectangle near Nantong, with shared ragged edges.
 
-`python -m samples.layers` writes them to `expectations/standards/layers`; the result is committed.
+`python -m samples.layers` writes them, and the roads, to `expectations/standards/layers`; the result is committed.
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import shapely
+import yaml
 from shapely.geometry import Polygon, mapping
 
+from samples import roads
+
 FOLDER = Path(__file__).parent.parent / "expectations" / "standards" / "layers"
+WORDS = yaml.safe_load((Path(__file__).parent / "words.yml").read_text(encoding="utf-8"))
 
 _CORNERS = {
     "a": (120.25, 32.62), "b": (120.72, 32.66), "c": (121.42, 32.58),
@@ -87,16 +92,20 @@ def _blob(rng: np.random.Generator) -> np.ndarray:
 
 def _feature(code: str, zh: str, en: str, shape: Polygon) -> str:
     properties = {"code": code, "zh": zh, "en": en}
-    feature = {"type": "Feature", "properties": properties, "geometry": mapping(shape)}
+    return _line({"type": "Feature", "properties": properties, "geometry": mapping(shape)})
+
+
+def _line(feature: dict[str, Any]) -> str:
     return json.dumps(feature, ensure_ascii=False, separators=(",", ":"))
 
 
 def write(folder: Path = FOLDER) -> None:
-    """Writes `districts.geojson` and `city.geojson` (WGS-84, one feature a line)."""
+    """Writes `districts.geojson`, `city.geojson` and `roads.geojson` (WGS-84, one feature a line)."""
     shapes = districts()
     layers = {
         "districts": [_feature(code, *NAMES[code], shapes[code]) for code in sorted(shapes)],
         "city": [_feature("320600", "南通市", "Nantong (sample)", city())],
+        "roads": [_line(road) for road in roads.features(city(), WORDS["streets"])],
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, features in layers.items():

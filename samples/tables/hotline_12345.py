@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from samples import draw
-from samples.city import DAYS, WORDS, City
+from samples.city import DAYS, City
+from samples.layers import WORDS
 
 _DEPARTMENTS = np.array(["城管局", "住建局", "公安局", "市监局", "生态环境局", "水利局", "人社局", "交通局"])
 

@@ -28,7 +28,7 @@ def test_the_development_zone_fills_the_hole_of_chongchuan() -> None:
 
 def test_committed_layers_are_the_generated_ones(tmp_path: Path) -> None:
     layers.write(tmp_path)
-    for name in ("districts.geojson", "city.geojson"):
+    for name in ("districts.geojson", "city.geojson", "roads.geojson"):
         assert (tmp_path / name).read_bytes() == (layers.FOLDER / name).read_bytes()
     features = json.loads((tmp_path / "districts.geojson").read_text("utf-8"))["features"]
     assert {f["properties"]["code"]: shape(f["geometry"]) for f in features} == layers.districts()
