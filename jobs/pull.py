@@ -29,7 +29,7 @@ from lakehouse.layout import require_room
 from lakehouse.runs import Run
 from lakehouse.source import FileSource
 from lakehouse.sources import Asked, Received, fetch
-from lakehouse.sources.drop import Changed
+from lakehouse.sources.drop.place import Changed
 from lakehouse.sources.members import members
 from lakehouse.sources.received import State
 

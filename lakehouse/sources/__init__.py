@@ -1,5 +1,5 @@
-"""Getting what a department delivers: one module per kind of system, called like its `type`, with a function
-`fetch(asked, source)`."""
+"""Getting what a department delivers: one module per kind of system with a function `fetch(asked, source)`, in the folder
+of its like: files that are dropped somewhere, APIs, databases. What all of them share lies beside the folders."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -9,6 +9,12 @@ from lakehouse.sources.received import Asked, Received
 
 __all__ = ["Asked", "Received", "fetch"]
 
+_MODULES = {
+    "file": "drop.files", "http": "api.http", "exchange": "exchange",
+    "postgres": "database.postgres", "mysql": "database.mysql", "sqlite": "database.sqlite",
+    "odbc": "database.odbc", "jdbc": "database.jdbc",
+}  # fmt: skip
+
 
 def fetch(asked: Asked) -> Iterator[Received]:
     """Copies what is delivered into the empty folder, the bytes as sent; of an archive every member.
@@ -17,7 +23,6 @@ def fetch(asked: Asked) -> Iterator[Received]:
     DeliveryUnreadable (above the limits), LakeError (landing can't be written), EnvironmentFault (connection not set).
     """
     # what a driver drags in is loaded only where it is needed
-    kind = asked.contract.source.type
-    module = import_module(f"lakehouse.sources.{'files' if kind == 'file' else kind}")
+    module = import_module(f"lakehouse.sources.{_MODULES[asked.contract.source.type]}")
     for received in module.fetch(asked, asked.contract.source):
         yield from members(received, asked)

@@ -28,7 +28,7 @@ _PRELOADED = (
         "jobs.relate",
     ),
     *("jobs.release", "jobs.scorecard", "jobs.maintain", "jobs.restore", "jobs.rebuild", "jobs.validation"),
-    *("jobs.cli.quarantine", "lakehouse.rowhash", "lakehouse.sources.files", "lakehouse.damage"),
+    *("jobs.cli.quarantine", "lakehouse.rowhash", "lakehouse.sources.drop.files", "lakehouse.damage"),
 )
 
 code_version()  # known before the first fork: every process of a trial runs the same code, whatever is committed meanwhile

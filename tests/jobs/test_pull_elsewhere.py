@@ -8,7 +8,7 @@ import pytest
 from pyftpdlib.handlers import FTPHandler
 
 from tests.jobs.small_city import DAY, TOWN, City
-from tests.lakehouse.sources.elsewhere import LONG_AGO, Elsewhere, ftp
+from tests.lakehouse.sources.drop.elsewhere import LONG_AGO, Elsewhere, ftp
 
 COLUMNS = {"id": {"type": "string"}, "n": {"type": "integer"}}
 ONE, TWO = b"id,n\na,1\n", b"id,n\nb,2\n"

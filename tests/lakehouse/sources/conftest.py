@@ -3,16 +3,13 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from lakehouse.contract import Contract
 from lakehouse.settings import Settings
 from lakehouse.sources import Asked, Received, fetch
 from lakehouse.sources.received import State
-from tests.lakehouse.sources import mariadb
 from tests.lakehouse.sources.loopback import Server, serving
 
 DAY = date(2026, 11, 21)
@@ -76,15 +73,3 @@ def server() -> Iterator[Server]:
     """An HTTP server that answers as a test tells it to."""
     with serving() as started:
         yield started
-
-
-@pytest.fixture(scope="session")
-def maria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[mariadb.MariaDB]:
-    """A MariaDB server with an empty database `town`."""
-    with mariadb.running(tmp_path_factory.mktemp("mariadb")) as started:
-        yield started
-
-
-def rows(received: Received) -> list[tuple[Any, ...]]:
-    """What a table was received as."""
-    return list(zip(*pq.read_table(received.path).to_pydict().values(), strict=True))

@@ -1,0 +1,1 @@
+"""HTTP APIs: what is asked, page by page, and how far they have been read."""

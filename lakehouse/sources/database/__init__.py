@@ -1,0 +1,1 @@
+"""Tables and views of databases: a dialect a module, everything else shared."""

@@ -1,0 +1,1 @@
+"""Files that are dropped somewhere: in a folder here, or on a system elsewhere."""
