@@ -20,7 +20,18 @@ from expectations.checks import REGISTRY, Check
 from expectations.rules import IMPLIED, parameters_of
 from expectations.suite.vocabulary import words
 from lakehouse.api import ApiSince, Next, Ok, Paging, Window
-from lakehouse.contract import ROLES, Arrival, Column, Contract, DriftModes, Expectations, Limits, Operations, Point
+from lakehouse.contract import (
+    ROLES,
+    Arrival,
+    Column,
+    Contract,
+    DriftModes,
+    Expectations,
+    Limits,
+    Movement,
+    Operations,
+    Point,
+)
 from lakehouse.declared import Record, Since
 from lakehouse.instants import translated
 from lakehouse.source import Dialect, ExchangeSource, FileSource, HttpSource, JdbcSource
@@ -44,6 +55,7 @@ _SECTIONS: tuple[tuple[str, str, type[Record]], ...] = (
     ("`drift`", "", DriftModes),
     ("A column", "One entry of `columns`. Every rule given here is a check with the id `<column>.<check>`.", Column),
     ("`point`", "", Point),
+    ("`movement`", "Of datasets that describe a `fix`; how they are used: [movement](movement.md).", Movement),
     ("`expect`", "", Expectations),
     ("`limits`", "", Limits),
 )

@@ -152,6 +152,32 @@ class Point(Record):
     crs: Literal["wgs84", "cgcs2000", "gcj02", "bd09"] = "wgs84"
 
 
+class Movement(Record):
+    """How the stays and trips of the vehicles of a `fix` are told from its fixes. Defaults are those for hazardous goods.
+
+    The anchor method of Li et al. (2008) with 100 m, 5 min and a gap of 15 min, as trackintel has them; 35 m/s is the upper
+    end of what is taken for a lorry's speed, 10 min the usual gap between two segments.
+    """
+
+    radius_m: float = Field(100, gt=0, le=50_000)
+    minutes: float = Field(5, ge=0)
+    gap_minutes: float = Field(15, gt=0)
+    leave: Literal["inside", "outside"] = "inside"
+    rejoin_minutes: float = Field(5, ge=0)
+    trip_gap_minutes: float = Field(10, gt=0)
+    max_speed_mps: float | None = Field(35, gt=0)
+    box: tuple[float, float, float, float] = (-180, -90, 180, 90)
+    late_days: int = Field(35, ge=1)
+
+    @model_validator(mode="after")
+    def _nested(self) -> Self:
+        if not max(self.minutes, self.rejoin_minutes) <= self.trip_gap_minutes <= self.gap_minutes:
+            raise ValueError("minutes and rejoin_minutes <= trip_gap_minutes <= gap_minutes doesn't hold")
+        if not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
+            raise ValueError(f"box: {list(self.box)} isn't [west, south, east, north]")
+        return self
+
+
 class Limits(Record):
     """What one delivery may cost before it is refused."""
 
@@ -234,6 +260,7 @@ class Contract(Record):
     ignore: tuple[str, ...] = ()
     point: Point | None = None
     describes: dict[str, dict[str, str]] = Field(default_factory=dict)
+    movement: Movement = Movement()
     expect: Expectations = Expectations()
     gx: tuple[Expectation, ...] = ()
     limits: Limits = Limits()
@@ -252,8 +279,9 @@ class Contract(Record):
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change when anything declared changes but `engine` and `keep`, which no row depends on."""
-        return hashlib.sha256(self.model_dump_json(by_alias=True, exclude={"engine", "keep"}).encode()).hexdigest()[:16]
+        """16 hexadecimal digits that change when anything declared changes but what no row of the dataset depends on."""
+        apart = {"engine", "keep", "movement"}
+        return hashlib.sha256(self.model_dump_json(by_alias=True, exclude=apart).encode()).hexdigest()[:16]
 
     @property
     def operations(self) -> Operations | None:

@@ -28,6 +28,7 @@ IndexesIn = Annotated[NDArray[np.int32], _array(numba.int32, readonly=True)]
 Grid = Annotated[NDArray[np.int32], _array(numba.int32, 2)]
 GridIn = Annotated[NDArray[np.int32], _array(numba.int32, 2, readonly=True)]
 EdgesIn = Annotated[NDArray[np.float64], _array(numba.float64, 2, readonly=True)]
+Rows = Annotated[NDArray[np.float64], _array(numba.float64, 2)]
 
 _SCALARS = {int: numba.int64, float: numba.float64, bool: numba.boolean}
 
