@@ -2,24 +2,27 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-from lakehouse.errors import DeliveryUnreadable
+from lakehouse.errors import DeliveryUnreadable, EnvironmentFault
 from lakehouse.program import REASON
 
 MOST_MEMORY, _MOST_WRITTEN = 2 << 30, 16 << 30
 _MOST_SECONDS = 300
+_ENDED_BY_OTHERS = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP}
 _KIND = re.compile(r"[\w.]*(Error|Exception)\b")
 
 
 def run(program: str, path: Path, *arguments: object, where: str) -> IO[bytes]:
     """What a program beside this module writes about the file: called with the file's path and everything else as JSON.
 
-    Raises DeliveryUnreadable with the program's reason, or when it takes too much memory or time.
+    Raises DeliveryUnreadable with the program's reason, or when it takes too much memory or time; EnvironmentFault
+    when somebody else ended it.
     """
     written = TemporaryFile()  # noqa: SIM115 (lives as long as the reading)
     given = json.dumps([str(path), *arguments, MOST_MEMORY, _MOST_WRITTEN])
@@ -29,6 +32,11 @@ def run(program: str, path: Path, *arguments: object, where: str) -> IO[bytes]:
         done = subprocess.run(command, stdout=written, stderr=subprocess.PIPE, timeout=_MOST_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
         raise DeliveryUnreadable(f"it isn't read after {_MOST_SECONDS} s", where=where, hint=hint) from error
+    if done.returncode in _ENDED_BY_OTHERS:  # its own limits end it otherwise: that says nothing of the file
+        said = f"the program that reads it was ended by signal {-done.returncode}"
+        raise EnvironmentFault(
+            said, where=where, hint="is the machine short of memory? then free some, and run it again"
+        )
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or [""]
         ended = _KIND.match(said[-1])  # what an error says may hold values, its kind doesn't

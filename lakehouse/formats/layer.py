@@ -25,7 +25,8 @@ _AT_ONCE = 5_000
 
 
 def main(path: str, wanted: str | int | None) -> None:
-    os.environ["GDAL_SKIP"] = ",".join(_NOT_READ)  # read once, when the library is loaded
+    # read once, when the libraries are loaded; the pool Arrow prefers reserves half of the memory the program may take
+    os.environ |= {"GDAL_SKIP": ",".join(_NOT_READ), "ARROW_DEFAULT_MEMORY_POOL": "system"}
     for slow in ("pandas", "shapely"):  # looked for, but not needed
         sys.modules[slow] = None  # type: ignore[assignment]
     import pyogrio

@@ -2,6 +2,7 @@ import io
 import zipfile
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 
 import pytest
 from openpyxl import Workbook
@@ -9,7 +10,7 @@ from openpyxl.styles import PatternFill
 from openpyxl.utils.datetime import MAC_EPOCH, WINDOWS_EPOCH
 from openpyxl.worksheet.cell_range import CellRange
 
-from lakehouse.errors import DeliveryUnreadable
+from lakehouse.errors import DeliveryUnreadable, EnvironmentFault
 from lakehouse.formats import apart
 
 Reads = Callable[..., object]
@@ -253,6 +254,17 @@ def test_a_zip_that_lies_about_its_size_is_refused(reads: Reads):
 def test_a_workbook_that_takes_too_much_memory_ends_as_an_error(reads: Reads, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(apart, "MOST_MEMORY", 1 << 20)
     with pytest.raises(DeliveryUnreadable, match="damaged or takes too much memory"):
+        reads(workbook(["a", "b"], ["1", "2"]), "x.xlsx")
+
+
+def test_a_program_that_somebody_ends_says_nothing_of_the_file(
+    reads: Reads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    killed = tmp_path / "killed"
+    killed.write_text("#!/bin/sh\nkill -KILL $$\n")
+    killed.chmod(0o700)
+    monkeypatch.setattr(apart.sys, "executable", str(killed))
+    with pytest.raises(EnvironmentFault, match="ended by signal 9; is the machine short of memory"):
         reads(workbook(["a", "b"], ["1", "2"]), "x.xlsx")
 
 
