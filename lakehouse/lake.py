@@ -23,6 +23,11 @@ from lakehouse.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lakehouse.geo.write import Written
+
+_AT_ONCE = 100_000
+"""Rows of an export in memory."""
+
 _HEAD = 20
 """Rows a notebook shows of an answer."""
 
@@ -61,6 +66,18 @@ class Rows:
         with queries.session(self.lake.settings, self._versions(), masked=self.masked) as connection:
             batches = connection.execute(self.query, dict(self.parameters)).to_arrow_reader(count)
             return pa.Table.from_batches([b for b in [next(batches, None)] if b], batches.schema).to_pandas()
+
+    def export(self, path: Path | str, *, geometry: str | None = None) -> "Written":
+        """Write all rows to a `.parquet` (GeoParquet), `.geojson` or `.gpkg` file; says how many, and how many without geometry.
+
+        The geometry is that of the column `geometry`, else found: `_lon _lat`, well-known binary, well-known text in
+        `geometry`, `lon lat`. Raises UsageError where there is none.
+        """
+        from lakehouse.geo.write import write
+
+        with queries.session(self.lake.settings, self._versions(), masked=self.masked) as connection:
+            rows = connection.execute(self.query, dict(self.parameters)).to_arrow_reader(_AT_ONCE)
+            return write(rows, Path(path), geometry)
 
     def _repr_html_(self) -> str:
         return self.head().to_html(index=False)

@@ -8,7 +8,20 @@ from importlib.abc import MetaPathFinder
 
 import typer
 
-from jobs.cli import books, check, contract, engine, exchange, lake, night, quarantine, rebuild, sample, versions
+from jobs.cli import (
+    books,
+    check,
+    contract,
+    engine,
+    exchange,
+    export,
+    lake,
+    night,
+    quarantine,
+    rebuild,
+    sample,
+    versions,
+)
 from lakehouse.errors import CitylakeError, ContractError, EnvironmentFault, LakeError, UsageError
 
 OK, GATE, USAGE, ENVIRONMENT, STOPPED = 0, 1, 2, 3, 130
@@ -22,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (lake, night, books, check, rebuild, versions):
+for group in (lake, night, books, export, check, rebuild, versions):
     group.enter(app)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(contract.app, name="contract")

@@ -87,7 +87,7 @@ def test_help_names_every_command_and_step(capsys: pytest.CaptureFixture[str]) -
     assert call([]) == 0
     shown = capsys.readouterr().out
     names = "init doctor run backfill status deliveries tables check quarantine scorecard contract sample"
-    names += " maintain history restore diff"
+    names += " maintain history restore diff export"
     assert all(name in shown for name in names.split())
     assert call(["run", "--help"]) == 0
     shown = capsys.readouterr().out
