@@ -38,10 +38,10 @@ def run(program: str, path: Path, *arguments: object, where: str) -> IO[bytes]:
             said, where=where, hint="is the machine short of memory? then free some, and run it again"
         )
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or [""]
-        ended = _KIND.match(said[-1])  # what an error says may hold values, its kind doesn't
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or [""]
+        ended = _KIND.match(lines[-1])  # what an error says may hold values, its kind doesn't
         how = ended[0] if ended else f"signal {-done.returncode}"
-        reason = said[0] if done.returncode == REASON else f"it is damaged or takes too much memory ({how})"
+        reason = lines[0] if done.returncode == REASON else f"it is damaged or takes too much memory ({how})"
         raise DeliveryUnreadable(reason, where=where, hint=hint)
     written.seek(0)
     return written
