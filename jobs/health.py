@@ -128,8 +128,12 @@ def _tables(home: Path) -> Iterator[Finding]:
     from lakehouse.damage import find
     from lakehouse.table import tables
 
-    there = tables(home)
-    damaged = [damage for table in there if table.exists() and (damage := find(table))]
+    try:
+        there = tables(home)
+        damaged = [damage for table in there if table.exists() and (damage := find(table))]
+    except CitylakeError as error:
+        yield Finding("tables", "broken", f"{error.where}: {error.what}" if error.where else error.what, error.hint)
+        return
     for damage in damaged:
         name = damage.table.name
         yield Finding(f"table {name}", "broken", damage.said(), f"citylake restore {name}")

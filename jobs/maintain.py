@@ -188,7 +188,7 @@ def drill(run: Run) -> Drill | None:
     try:
         days = table.files_by_day(version)
         day = chance.choice(sorted(days, key=str)) if days else None
-        files = days.get(day, [])
+        files = table.here(days.get(day, []))
         rows = _read_again(files)
     except (LakeError, OSError, pa.ArrowException) as error:
         said = error.what if isinstance(error, LakeError) else str(error).splitlines()[0][:200]

@@ -81,7 +81,8 @@ def _owner(run: Run, contract: Contract, engine: Engine) -> Engine:
     """The engine that writes silver. Spark's workers leave files that need but a commit; upserts also need Spark's shuffle."""
     if not contract.rank:
         return "embedded"
-    return run.table("silver", contract.table).engine() or engine
+    silver = run.table("silver", contract.table)
+    return silver.engine() or ("embedded" if silver.is_on_server else engine)
 
 
 def _each(run: Run, engine: Engine) -> Each:

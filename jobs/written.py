@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from lakehouse.contract import Contract
-from lakehouse.errors import LakeError
+from lakehouse.errors import LakeError, TablesUnreachable
 from lakehouse.ops import Ops
 from lakehouse.runs import Run
 from lakehouse.table import Table
@@ -70,7 +70,7 @@ class Silver:
         known, there = self._written.get(contract.table, {}), table.files_by_day(version)
         wanted = [day for day in days if day in there]
         states = (f"{day} {known[day].state if day in known else there[day]}" for day in wanted)
-        files = tuple(path for day in wanted for path in there[day])
+        files = tuple(path for day in wanted for path in table.here(there[day]))
         return Seen(version, files, "; ".join(states)) if files else None
 
     def _upserted(self, contract: Contract) -> Seen | None:
@@ -110,6 +110,8 @@ def _readable(table: Table, version: int) -> tuple[str, ...]:
     """The files of a version, nothing when it or one of them is gone."""
     try:
         files = table.files(version=version)
+    except TablesUnreachable:
+        raise
     except LakeError:
         return ()
     return tuple(files) if all(Path(file).exists() for file in files) else ()

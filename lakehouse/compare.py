@@ -57,14 +57,14 @@ def compare(settings: Settings, table: Table, before: int, after: int, key: Sequ
             return Difference(by, *counts, tuple(_examples(connection, columns, shown, limit)))
     except (duckdb.Error, OSError) as error:
         said = str(error).strip().splitlines()[0][:200]
-        raise LakeError(f"can't be compared ({said})", where=str(table.path), hint="run `citylake doctor`") from error
+        raise LakeError(f"can't be compared ({said})", where=table.where, hint="run `citylake doctor`") from error
 
 
 def _opened(table: Table, version: int) -> Any:
     newest = table.version()
     if newest is None or version > newest:
-        raise UsageError(f"no version {version}", where=str(table.path), hint="`citylake history` lists them")
-    return table.open(version).to_pyarrow_dataset()
+        raise UsageError(f"no version {version}", where=table.where, hint="`citylake history` lists them")
+    return table.dataset(version)
 
 
 def _aligned(connection: duckdb.DuckDBPyConnection, table: Table, kept: set[str]) -> list[str]:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from lakehouse.errors import LakeError
+from lakehouse.errors import LakeError, TablesUnreachable
 from lakehouse.table import Commit, Table, added, lake_faults
 
 
@@ -47,10 +47,16 @@ class Damage:
 
 
 def find(table: Table) -> Damage | None:
-    """What is damaged in a table's newest version; None when it is whole. Looks at sizes, not into the data."""
+    """What is damaged in a table's newest version; None when it is whole. Looks at sizes, not into the data.
+
+    Raises TablesUnreachable when the table's server doesn't answer.
+    """
+    table.renew(_spoilt(table.path / "_delta_log"))
     spoilt = _spoilt(table.path / "_delta_log")
     try:
         delta = None if spoilt else table.open()  # delta-rs reads an empty commit as one that did nothing
+    except TablesUnreachable:
+        raise
     except LakeError:
         delta = None
     if delta is None:
@@ -61,9 +67,12 @@ def find(table: Table) -> Damage | None:
 
 def mend(damage: Damage, commit: Commit, aside: Path) -> None:
     """Make the table open again, without what is lost. What can't be used is kept: log files and data under other names
-    inside the table; a hopeless table is moved to `aside`."""
+    inside the table; a hopeless table is moved to `aside`. Raises LakeError for the log of a table on a server."""
     table = damage.table
-    with lake_faults(table.path), table.lock():
+    if table.is_on_server and not damage.lost:
+        hint = "bring the objects of its `_delta_log` back by the server's own means"
+        raise LakeError("its log can't be mended on a server", where=table.where, hint=hint)
+    with lake_faults(table.where), table.lock():
         if damage.hopeless:
             aside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             shutil.move(table.path, aside)
@@ -74,7 +83,7 @@ def mend(damage: Damage, commit: Commit, aside: Path) -> None:
             if path.exists():
                 os.replace(path, path.with_name(f"{path.name}.damaged"))
         if damage.lost:
-            table.open().repair(commit_properties=commit.properties())
+            table.original().repair(commit_properties=commit.properties())
 
 
 def _of_log(table: Table, spoilt: tuple[Path, ...]) -> Damage:
@@ -91,12 +100,13 @@ def _of_log(table: Table, spoilt: tuple[Path, ...]) -> Damage:
 
 
 def _lost(table: Table, delta: DeltaTable) -> tuple[tuple[Path, date | None], ...]:
-    lost = []
-    for file in added(delta):
-        path = table.path / unquote(file["path"])
-        if not path.exists() or path.stat().st_size != file["size_bytes"]:
-            lost.append((path, file.get("partition._day", file.get("partition.day"))))
-    return tuple(lost)
+    named = {unquote(file["path"]): file for file in added(delta)}
+    there = table.sizes(named)
+    return tuple(
+        (table.path / path, file.get("partition._day", file.get("partition.day")))
+        for path, file in named.items()
+        if there.get(path) != file["size_bytes"]
+    )
 
 
 def _spoilt(log: Path) -> tuple[Path, ...]:

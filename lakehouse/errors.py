@@ -69,6 +69,12 @@ class EngineLost(LakeError):
     transient = True
 
 
+class TablesUnreachable(LakeError):
+    """The server the tables lie on doesn't answer just now."""
+
+    transient = True
+
+
 class WrongEngine(LakeError):
     """A table was asked to be written by an engine that doesn't own it."""
 

@@ -15,6 +15,9 @@ LAYERS = ("bronze", "silver", "quarantine", "gold", "ops")
 RAW_ZONE = ("landing", "bronze", "silver", "quarantine", "staging")
 """Folders that hold values as delivered: mode 0700, for the lake's own user only."""
 
+ON_SERVER = ("bronze", "silver", "quarantine", "ops")
+"""Folders whose tables may lie on a server instead. Gold is Spark's and stays."""
+
 OPEN = ("gold", "ops", "pages", "logs")
 """Folders without sensitive values."""
 
@@ -31,6 +34,33 @@ def require_path(home: Path) -> None:
             where=str(home),
             hint="set CITYLAKE_HOME to another",
         )
+
+
+_NOTE = "tables.txt"
+
+
+def tables_at(home: Path) -> str | None:
+    """The address on a server below which the lake has its tables (`ON_SERVER`); None: they lie in its folder."""
+    try:
+        return (home / _NOTE).read_text("utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _settle(home: Path, uri: str) -> None:
+    """Note in the lake, once and for all, that its tables lie at `uri`: a shell without the setting finds them too."""
+    there = tables_at(home)
+    if there == uri:
+        return
+    if there or any(path for layer in ON_SERVER for path in (home / layer).glob("*/_delta_log")):
+        raise LakeError(
+            f"its tables lie {f'at {there}' if there else 'in this folder'}, not at {uri}",
+            where=str(home),
+            hint="unset CITYLAKE_TABLES, or set CITYLAKE_HOME to a lake of their own",
+        )
+    draft = home / f".{_NOTE}"
+    draft.write_text(f"{uri}\n", "utf-8")
+    draft.replace(home / _NOTE)
 
 
 def private(path: Path) -> TextIO:
@@ -63,6 +93,8 @@ def prepare(settings: Settings) -> None:
         for name in RAW_ZONE:
             if (settings.home / name).stat().st_mode & 0o077:
                 (settings.home / name).chmod(0o700)
+        if settings.tables:
+            _settle(settings.home, settings.tables)
     except OSError as error:
         raise LakeError(
             f"can't be made ({error.strerror})", where=str(error.filename), hint="give access, or set CITYLAKE_HOME"

@@ -105,7 +105,7 @@ class Ops:
         elif since is not None:
             condition = field >= pa.scalar(since, _DAY)
         try:
-            rows = table.open().to_pyarrow_dataset().to_table(columns=SCHEMAS[name].names, filter=condition)
+            rows = table.dataset().to_table(columns=SCHEMAS[name].names, filter=condition)
         except (OSError, pa.ArrowException) as error:
             raise LakeError("a file can't be read", where=table.name, hint="run `citylake doctor`") from error
         return rows.cast(SCHEMAS[name]).sort_by([("at", "ascending"), ("run_id", "ascending")])

@@ -21,6 +21,7 @@ class Settings(BaseModel):
 
     With engine `auto`, Spark cleans slices whose deliveries have `spark_above_mb` megabytes or more. `spark` says where it
     runs: the `lake`'s own engine, `local` in the process itself, or a Connect server elsewhere (`sc://host:port`).
+    `tables`: an address on an S3 server for the tables of a lake that begins (`lakehouse.store`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
@@ -33,12 +34,13 @@ class Settings(BaseModel):
     min_free_mb: int = 1000
     engine: Literal["auto", "embedded", "spark"] = "auto"
     spark_above_mb: int = 200
+    tables: str | None = Field(None, pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)+$")
     spark: str = Field("lake", pattern=r"^(lake|local|sc://[^@;]+(;use_ssl=true)?)$")
 
     @classmethod
     def from_environment(cls) -> "Settings":
         """Settings from `CITYLAKE_HOME`, `_CATALOG`, `_INBOX`, `_MEMORY_MB`, `_THREADS`, `_MIN_FREE_MB`, `_ENGINE`,
-        `_SPARK_ABOVE_MB` and `_SPARK`; an empty one counts as unset."""
+        `_SPARK_ABOVE_MB`, `_TABLES` and `_SPARK`; an empty one counts as unset."""
         asked = {name: value for name in cls.model_fields if (value := os.environ.get(f"CITYLAKE_{name.upper()}"))}
         home = Path(asked.pop("home", "lake")).absolute()
         catalog = Path(asked.pop("catalog", Path(__file__).parent.parent / "expectations")).absolute()

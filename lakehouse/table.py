@@ -29,8 +29,9 @@ from deltalake import (
 )
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction
+from pyarrow.dataset import Dataset
 
-from lakehouse import merging
+from lakehouse import merging, store
 from lakehouse.errors import LakeError, WrongEngine
 from lakehouse.layout import LAYERS
 
@@ -70,10 +71,24 @@ class Commit:
 
 
 class Table:
-    """A Delta table at `path`. Cheap to make; opened at the first question."""
+    """A Delta table at `path`. Cheap to make; opened at the first question.
+
+    Where the lake has its tables on a server, the folder is a copy for readers and the place of the lock (`lakehouse.store`).
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._store = store.of(path)
+
+    @property
+    def where(self) -> str:
+        """Where it lies: a folder, or an address on a server."""
+        return self._store.uri if self._store else str(self.path)
+
+    @property
+    def is_on_server(self) -> bool:
+        """Whether it lies on a server, where Spark doesn't write."""
+        return self._store is not None
 
     @property
     def layer(self) -> str:
@@ -87,18 +102,35 @@ class Table:
 
     def exists(self) -> bool:
         """Whether a first commit has been made."""
+        if self._store:
+            self._store.follow()
         return any((self.path / "_delta_log").glob("[0-9]*.json"))  # a writer that was killed may leave other files
 
     def open(self, version: int | None = None) -> DeltaTable:
-        """The table at `version`, or the newest. Raises LakeError when it is missing or damaged."""
+        """The table at `version`, or the newest, to be read. Raises LakeError when it is missing or damaged."""
+        if self._store:
+            self._store.follow()
+        return self._open(str(self.path), version, None)
+
+    def original(self) -> DeltaTable:
+        """The newest version where it lies, to be written."""
+        return self._open(self.where, None, self._options)
+
+    def _open(self, where: str, version: int | None, options: dict[str, str] | None) -> DeltaTable:
         try:
-            return DeltaTable(str(self.path), version=version)
+            return DeltaTable(where, version=version, storage_options=options)
         except (DeltaError, OSError) as error:
+            if fault := store.explained(error, where):
+                raise fault from error
             raise LakeError(
                 f"can't be opened at version {version if version is not None else 'newest'} ({_first_line(error)})",
-                where=str(self.path),
+                where=where,
                 hint="run `citylake doctor` to see what is damaged",
             ) from error
+
+    @property
+    def _options(self) -> dict[str, str] | None:
+        return self._store.options if self._store else None
 
     def version(self) -> int | None:
         """The newest version, None before the first commit."""
@@ -113,9 +145,11 @@ class Table:
         self._refuse_unless(engine, self.engine())
 
     def _refuse_unless(self, engine: Engine, owner: Engine | None) -> None:
+        if self._store and engine == "spark":
+            raise WrongEngine("lies on a server", where=self.where, hint="write it with engine 'embedded'")
         if owner not in (None, engine):
             raise WrongEngine(
-                f"belongs to the {owner} engine", where=str(self.path), hint=f"write it with engine '{owner}'"
+                f"belongs to the {owner} engine", where=self.where, hint=f"write it with engine '{owner}'"
             )
 
     def append_once(
@@ -140,12 +174,17 @@ class Table:
     def take_over(self, day: date, schema: pa.Schema, others: Sequence["Table"], commit: Commit) -> None:
         """Make the rows of `others`, tables written aside with this schema, the only content of `_day = day`, in one commit.
 
-        Their files are moved, not written again: they have to lie on the same file system.
+        Their files are moved, not written again: they have to lie on the lake's file system.
         """
         plain = uncoded(schema)
         with self._opened() as table:
             table = table or DeltaTable.create(
-                str(self.path), plain, partition_by=["_day"], description="engine=embedded", configuration=PROPERTIES
+                self.where,
+                plain,
+                partition_by=["_day"],
+                description="engine=embedded",
+                configuration=PROPERTIES,
+                storage_options=self._options,
             )
             self._refuse_other_types(table, plain)
             known = {field.name for field in table.schema().fields}
@@ -161,9 +200,13 @@ class Table:
             )
 
     def _moved(self, other: "Table", action: AddAction) -> AddAction:
-        target = self.path / unquote(action.path)
+        path = unquote(action.path)
+        if self._store:
+            self._store.put(other.path / path, path)
+            return action
+        target = self.path / path
         target.parent.mkdir(exist_ok=True)
-        os.replace(other.path / unquote(action.path), target)
+        os.replace(other.path / path, target)
         return action
 
     def merge(self, rows: pa.Table, commit: Commit, *, key: Sequence[str], rank: Sequence[str]) -> None:
@@ -175,7 +218,7 @@ class Table:
             rows = rows.cast(uncoded(rows.schema))
             if table:
                 self.refuse_unmergeable(table, rows.schema, rank)
-            new, replacing = merging.changing(rows, _files(table) if table else (), key, rank)
+            new, replacing = merging.changing(rows, self.files(version=table.version()) if table else (), key, rank)
             if replacing.num_rows:
                 assert table is not None
                 names = merging.quoted(key)
@@ -213,8 +256,8 @@ class Table:
 
     def take_back(self, transaction: str, commit: Commit) -> None:
         """Note that a transaction no longer counts as made."""
-        with lake_faults(self.path), self.lock():
-            _note(self.open(), commit.properties({transaction: 0}))
+        with lake_faults(self.where), self.lock():
+            _note(self.original(), commit.properties({transaction: 0}))
 
     def holding(self, transactions: Iterable[str]) -> set[str]:
         """Those of the transactions that were made here."""
@@ -229,11 +272,36 @@ class Table:
         return {date.fromisoformat(str(p["_day"])) for p in found if p.get("_day") is not None}
 
     def files(self, day: date | None = None, version: int | None = None) -> list[str]:
-        """Absolute paths of the Parquet files of `day` (all days when None)."""
-        return _files(self.open(version), [("_day", "=", day.isoformat())] if day else None)
+        """Absolute paths of the Parquet files of `day` (all days when None), which are here to be read."""
+        filters = [("_day", "=", day.isoformat())] if day else None
+        return self.here(unquote(uri) for uri in self.open(version).file_uris(file_pruning_predicate=filters))
+
+    def here(self, files: Iterable[str]) -> list[str]:
+        """The paths, sorted; on a server's table their files have been brought, where they weren't here yet."""
+        wanted = sorted(files)
+        if self._store:
+            self._store.bring(str(Path(file).relative_to(self.path)) for file in wanted)
+        return wanted
+
+    def sizes(self, paths: Iterable[str]) -> dict[str, int]:
+        """Those of its files, by their path in the table, that are where it lies, and their bytes."""
+        if self._store:
+            there = self._store.sizes()
+            return {path: there[path] for path in paths if path in there}
+        return {path: (self.path / path).stat().st_size for path in paths if (self.path / path).exists()}
+
+    def renew(self, spoilt: Sequence[Path]) -> None:
+        """Bring the log of a copy anew where files of it are spoilt."""
+        if self._store and spoilt:
+            self._store.forget_log()
+
+    def tidy(self) -> None:
+        """Drop what a copy has and its server no longer."""
+        if self._store:
+            self._store.tidy()
 
     def files_by_day(self, version: int | None = None) -> dict[date | None, list[str]]:
-        """Absolute paths of the Parquet files of every day; of a table without days all under None."""
+        """Absolute paths of the Parquet files of every day; of a table without days all under None. Read what `here` gives."""
         found: dict[date | None, list[str]] = {}
         for file in added(self.open(version)):
             found.setdefault(file.get("partition._day"), []).append(str(self.path / unquote(file["path"])))
@@ -248,9 +316,14 @@ class Table:
         self, *, day: date | None = None, version: int | None = None, columns: list[str] | None = None
     ) -> pa.Table:
         """The rows of `day` (all when None) at `version`."""
-        dataset = self.open(version).to_pyarrow_dataset()
         condition = None if day is None else pc.field("_day") == pa.scalar(day, pa.date32())
-        return dataset.to_table(columns=columns, filter=condition)
+        return self.dataset(version, day).to_table(columns=columns, filter=condition)
+
+    def dataset(self, version: int | None = None, day: date | None = None) -> Dataset:
+        """The table at `version` as pyarrow reads it; where it lies on a server only `day` may be read (all when None)."""
+        if self._store:
+            self.files(day, version)
+        return self.open(version).to_pyarrow_dataset()
 
     def history(self) -> list[dict[str, Any]]:
         """Commits, newest first: version, timestamp, operation, run_id and counts."""
@@ -259,8 +332,8 @@ class Table:
     @contextmanager
     def _opened(self) -> Iterator[DeltaTable | None]:
         """The table for one write, None before the first commit. Opened once: replaying a long log is what costs."""
-        with lake_faults(self.path), self.lock():
-            table = self.open() if self.exists() else None
+        with lake_faults(self.where), self.lock():
+            table = self.original() if self.exists() else None
             self._refuse_unless("embedded", _owner(table) if table else None)
             yield table
 
@@ -280,8 +353,9 @@ class Table:
         creation = {"description": "engine=embedded", "configuration": PROPERTIES}
         try:
             write_deltalake(
-                table or str(self.path),
+                table or self.where,
                 stream.reader,
+                storage_options=self._options,
                 commit_properties=commit.properties(),
                 writer_properties=writing(first),
                 **({"schema_mode": "merge"} if table else creation) | options,
@@ -298,7 +372,7 @@ class Table:
         if other := sorted(name for name in now.keys() & stored.keys() if now[name] != stored[name]):
             raise LakeError(
                 f"the contract gives other types than the table has ({', '.join(other)})",
-                where=str(self.path),
+                where=self.where,
                 hint=self._rebuild,
             )
 
@@ -306,7 +380,7 @@ class Table:
         """Raise LakeError unless rows of this schema can be merged into the opened table by the columns `rank`."""
         self._refuse_other_types(table, schema)
         if table.metadata().partition_columns or set(rank) - {field.name for field in table.schema().fields}:
-            raise LakeError("isn't kept by the newest row of a key yet", where=str(self.path), hint=self._rebuild)
+            raise LakeError("isn't kept by the newest row of a key yet", where=self.where, hint=self._rebuild)
 
     @property
     def _rebuild(self) -> str:
@@ -314,8 +388,9 @@ class Table:
 
     def reset(self, schema: pa.Schema, engine: Engine, commit: Commit, *, partition_by: list[str]) -> None:
         """Empty the table and give it this schema, partitioning and writing engine; earlier versions stay readable."""
-        with lake_faults(self.path), self.lock():
-            table = self.open()
+        with lake_faults(self.where), self.lock():
+            self._refuse_unless(engine, None)
+            table = self.original()
             options = {"schema_mode": "overwrite", "mode": "overwrite", "partition_by": partition_by}
             self._write(table, schema, (), commit, **options)
             table.update_incremental()
@@ -334,10 +409,6 @@ class Table:
             os.close(handle)
 
 
-def _files(table: DeltaTable, filters: list[tuple[str, str, str]] | None = None) -> list[str]:
-    return sorted(unquote(uri) for uri in table.file_uris(file_pruning_predicate=filters))
-
-
 def _note(table: DeltaTable, properties: CommitProperties) -> None:
     """A commit that changes no row."""
     by = table.metadata().partition_columns
@@ -350,7 +421,11 @@ def _owner(table: DeltaTable) -> Engine:
 
 def tables(home: Path, layers: Sequence[str] = LAYERS) -> list[Table]:
     """Every folder of the layers as a table, also one without a commit yet; by layer and name."""
-    return [Table(path) for layer in layers for path in sorted((home / layer).glob("*"))]
+    return [
+        Table(home / layer / name)
+        for layer in layers
+        for name in sorted({path.name for path in (home / layer).glob("*")} | store.names(home, layer))
+    ]
 
 
 def added(table: DeltaTable) -> list[dict[str, Any]]:
@@ -408,15 +483,17 @@ class _Stream:
 
 
 @contextmanager
-def lake_faults(path: Path) -> Iterator[None]:
-    """Turn what the disk and delta-rs raise into a LakeError that says what to do."""
+def lake_faults(where: str) -> Iterator[None]:
+    """Turn what the disk, a server and delta-rs raise into a LakeError that says what to do."""
     try:
         yield
     except (DeltaError, OSError) as error:
+        if fault := store.explained(error, where):
+            raise fault from error
         full = "No space left" in str(error)
         raise LakeError(
             "the disk is full" if full else f"write failed ({_first_line(error)})",
-            where=str(path),
+            where=where,
             hint="free some space and run the same command again"
             if full
             else "run `citylake doctor`, then the same command again",

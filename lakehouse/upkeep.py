@@ -47,14 +47,14 @@ def keep_hours(since_release: float) -> int:
 
 def needs(table: Table, hours: int) -> Need:
     """What `keep` would do. Opens the table, changes nothing."""
-    delta = table.open()
-    with lake_faults(table.path):
+    delta = table.original()
+    with lake_faults(table.where):
         files = added(delta)
         gone = delta.vacuum(retention_hours=hours, dry_run=True, full=True)
     small = Counter(_folder(file["path"]) for file in files if file["size_bytes"] < _SMALL_BYTES)
     return Need(
         sum(count for count in small.values() if count > 1),
-        sum((table.path / path).exists() for path in gone if not _name(path).startswith(".")),  # Hadoop's checksums
+        len(table.sizes(path for path in gone if not _name(path).startswith("."))),  # Hadoop's checksums
         delta.version() - _checkpoint(table.path),
     )
 
@@ -75,36 +75,34 @@ def keep(
 
     Raises WrongEngine for a table of Spark's, LakeError when the lake can't.
     """
-    with lake_faults(table.path), table.lock():
+    with lake_faults(table.where), table.lock():
         table.claim("embedded")
         need, delta = needs(table, hours), table.open()
         before = delta.version()
-        files = len(table.files())
+        files = len(delta.file_uris())
         by = [order] if order else []
         for day in _scattered(table) if by and need.joins else ():
             filters = [("_day", "=", day.isoformat())]
             how: dict[str, Any] = {"writer_properties": writing(None), "max_spill_size": memory_mb << 20}
-            table.open().optimize.z_order(by, filters, commit_properties=commit.properties(), **how)
+            table.original().optimize.z_order(by, filters, commit_properties=commit.properties(), **how)
         if need.joins:
             how = {"writer_properties": writing(None), "max_concurrent_tasks": threads}
-            table.open().optimize.compact(commit_properties=commit.properties(), **how)
+            table.original().optimize.compact(commit_properties=commit.properties(), **how)
         if need.deletes:
-            delta = table.open()
+            delta = table.original()
             delta.vacuum(retention_hours=hours, dry_run=False, full=True, commit_properties=commit.properties())
-        delta = table.open()
+        delta = table.original()
         if delta.version() - _checkpoint(table.path) >= _COMMITS:
             delta.create_checkpoint()
         if prune:
             delta.cleanup_metadata()
+        table.tidy()
     return Kept(files - len(delta.file_uris()), need.deletes, before, delta.version())
 
 
 def _scattered(table: Table) -> list[date]:
     """The days of a table whose rows lie in several small files."""
-    small = {
-        day: sum(Path(file).stat().st_size < _SMALL_BYTES for file in files)
-        for day, files in table.files_by_day().items()
-    }
+    small = Counter(file.get("partition._day") for file in added(table.open()) if file["size_bytes"] < _SMALL_BYTES)
     return sorted(day for day, count in small.items() if day and count > 1)
 
 

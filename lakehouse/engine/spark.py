@@ -111,6 +111,7 @@ def _worked(given: bytes, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Reco
 
 def read(spark: SparkSession, table: Table, version: int) -> DataFrame:
     """The rows of `table`, of silver or gold, at `version`, without deleted ones."""
+    table.files(version=version)
     return undeleted(spark.read.format("delta").option("versionAsOf", version).load(str(table.path)))
 
 
