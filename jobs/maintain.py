@@ -8,7 +8,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -23,6 +23,7 @@ import structlog
 
 from expectations.catalog import Catalog
 from jobs.department import Outcome
+from jobs.split import order_columns
 from lakehouse import upkeep
 from lakehouse.contract import Contract
 from lakehouse.deliveries import landed
@@ -53,8 +54,8 @@ def maintain(run: Run, catalog: Catalog) -> Outcome:
     Does nothing the second time. Raises LakeError with all that failed, when everything else is done.
     """
     faults: list[CitylakeError] = []
-    placed = {contract.table for contract in catalog.contracts if contract.point}
-    changed = _keep_tables(run, [table for table in tables(run.settings.home) if table.exists()], placed, faults)
+    orders = {contract.table: by for contract in catalog.contracts if (by := _order(contract))}
+    changed = _keep_tables(run, [table for table in tables(run.settings.home) if table.exists()], orders, faults)
     removed = sum(_landing(run, contract) for contract in catalog.contracts) + _old_logs(run)
     drilled = _tried(faults, partial(drill, run))
     if faults:
@@ -67,6 +68,11 @@ def maintain(run: Run, catalog: Catalog) -> Outcome:
     )
 
 
+def _order(contract: Contract) -> str | None:
+    """The column by which silver is sorted when its files are joined: where cleaning hasn't sorted it, places by cell."""
+    return next(iter(order_columns(contract)), "_cell" if contract.point else None)
+
+
 def _tried(faults: list[CitylakeError], work: Callable[[], Result]) -> Result | None:
     try:
         return work()
@@ -75,15 +81,15 @@ def _tried(faults: list[CitylakeError], work: Callable[[], Result]) -> Result | 
         return None
 
 
-def _keep_tables(run: Run, kept: list[Table], placed: set[str], faults: list[CitylakeError]) -> dict[str, int]:
-    """Keep them all, silver of datasets with a point sorted by cell; gives the versions of those that changed. One that
+def _keep_tables(run: Run, kept: list[Table], orders: Mapping[str, str], faults: list[CitylakeError]) -> dict[str, int]:
+    """Keep them all, silver sorted by the columns `orders` has for datasets; gives the versions of those that changed. One that
     can't be kept doesn't stop the others."""
     since = _hours_since_release(run)
     hours, prune = upkeep.keep_hours(since), since <= RETENTION_DAYS * 24
     changed: dict[str, int] = {}
     sparks = []
     for table in kept:
-        done = _tried(faults, partial(_kept, run, table, hours, prune, table.path.name in placed))
+        done = _tried(faults, partial(_kept, run, table, hours, prune, orders.get(table.path.name)))
         if isinstance(done, upkeep.Kept):
             if done.after != done.before:
                 changed[table.name] = done.after
@@ -94,14 +100,14 @@ def _keep_tables(run: Run, kept: list[Table], placed: set[str], faults: list[Cit
     return changed
 
 
-def _kept(run: Run, table: Table, hours: int, prune: bool, placed: bool) -> upkeep.Kept | bool:
+def _kept(run: Run, table: Table, hours: int, prune: bool, order: str | None) -> upkeep.Kept | bool:
     """What was done; of a table of Spark's whether it needs anything."""
     if table.engine() == "spark":
         need = upkeep.needs(table, hours)
         return bool(need.joins or need.deletes)
-    order = "_cell" if placed and table.layer == "silver" else None
     limits = {"threads": run.settings.threads, "memory_mb": run.settings.memory_mb}
-    done = upkeep.keep(table, Commit(run.id), hours, prune=prune, order=order, **limits)
+    by = order if table.layer == "silver" and order in {field.name for field in table.open().schema().fields} else None
+    done = upkeep.keep(table, Commit(run.id), hours, prune=prune, order=by, **limits)
     if done.joined or done.deleted:
         _log.info("table kept", table=table.name, files_fewer=done.joined, files_deleted=done.deleted)
     return done

@@ -178,7 +178,7 @@ def _judge_alone(part: Part) -> Judged:
 def _written(of: Pass, rows: pa.RecordBatchReader) -> Judged:
     split = Split(of.plan, of.layers, of.folder)
     accepted, rejected = of.file("accepted"), of.file("rejected")
-    _write(accepted, silver_schema(of.plan.contract), split.accepted_batches(rows), of)
+    _write(accepted, silver_schema(of.plan.contract), split.laid_out(rows), of)
     if not split.tally.quarantined:
         return Judged(split.tally, accepted, None)
     _write(rejected, quarantine_schema(of.plan.contract), split.rejected_batches(), of)

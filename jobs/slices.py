@@ -102,7 +102,7 @@ def _refuse(verdict: Verdict, tally: Tally, of: Pass) -> None:
 
 def _served(verdict: Verdict, of: Pass, split: Split, rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     """The accepted rows. Raises SliceRefused at their end: what has been written of them isn't committed."""
-    yield from split.accepted_batches(rows)
+    yield from split.laid_out(rows)
     _refuse(verdict, split.tally, of)
 
 

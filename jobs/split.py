@@ -16,7 +16,7 @@ from expectations.plan import BITS, Plan
 from jobs.tally import Tally
 from lakehouse.contract import Contract
 from lakehouse.spool import Spool
-from lakehouse.stream import ahead
+from lakehouse.stream import ahead, in_runs
 
 _INSTANT = pa.timestamp("us", "UTC")
 _NAMES = pa.list_(pa.string())
@@ -47,9 +47,18 @@ def silver_schema(contract: Contract) -> pa.Schema:
     evolving = [("_extra", pa.string())] if contract.drift.columns == "evolve" else []
     placed = [("_lon", pa.float64()), ("_lat", pa.float64()), ("_cell", pa.int64()), ("_district", _CODED)]
     point = placed if contract.point else []
+    if contract.order_by in ("space", "space_time", "track"):
+        point = [*point, (f"_{contract.order_by}", pa.int64())]
     change = [("_op", pa.string()), ("_received_at", _INSTANT)] if contract.operations else []
     told = [("_raw", pa.string()), ("_warnings", _NAMES)]
     return pa.schema([*columns, *point, *evolving, *told, *change, *_ORIGIN, *_DAY])
+
+
+def order_columns(contract: Contract) -> tuple[str, ...]:
+    """The columns by which rows of silver are sorted; none where they lie as delivered or as they were merged."""
+    if contract.order_by == "key":
+        return contract.key
+    return (f"_{contract.order_by}",) if contract.order_by else ()
 
 
 def quarantine_schema(contract: Contract) -> pa.Schema:
@@ -71,7 +80,7 @@ class Split:
         self.tally = Tally()
 
     def accepted_batches(self, rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-        """The rows that silver takes, in delivery order."""
+        """The rows that silver takes, as they come."""
         schema = silver_schema(self._contract)
         for batch in ahead(rows):
             placed, flags = self._placed(batch)
@@ -84,6 +93,12 @@ class Split:
                 flags = {name: (passes.filter(kept)) for name, passes in flags.items()}
             self.tally.accepted += batch.num_rows
             yield self._silver(batch, placed, flags, schema)
+
+    def laid_out(self, rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """The same, in the order in which silver's files keep them."""
+        batches = self.accepted_batches(rows)
+        columns = order_columns(self._contract)
+        return in_runs(batches, columns) if columns else batches
 
     def rejected_batches(self) -> Iterator[pa.RecordBatch]:
         """The rows set aside, as quarantine takes them."""
@@ -120,9 +135,26 @@ class Split:
             "_warnings": self._broken_names(batch, flags, levels=("warn", "fail")),
             "_day": _repeat(self._plan.day, batch.num_rows),
         }
+        if column := self._along(given | dict(placed)):
+            added[f"_{self._contract.order_by}"] = column
         if self._contract.operations:
             added["_received_at"] = self._received_at(batch.column("_delivery_id"))
         return _batch({**given, **placed, **added}, schema)
+
+    def _along(self, columns: Mapping[str, pa.Array]) -> pa.Array | None:
+        """The column of integers by which silver lies on disk; None where it lies as delivered or by its key."""
+        if (by := self._contract.order_by) in (None, "key"):
+            return None
+        from lakehouse.geo import curve
+
+        fix = {slot: columns.get(column) for slot, column in self._contract.describes.get("fix", {}).items()}
+        match by:
+            case "space":
+                return curve.space(columns["_cell"])
+            case "space_time":
+                return curve.space_time(columns["_cell"], fix["at"])
+            case _:
+                return curve.track(fix["vehicle"], fix["at"])
 
     def _received_at(self, deliveries: pa.Array) -> pa.Array:
         """When each row's delivery was received, null where nobody knows."""

@@ -15,6 +15,7 @@ from lakehouse.source import HttpSource, Source
 Type = Literal["string", "integer", "double", "decimal", "boolean", "date", "timestamp"]
 Level = Literal["error", "warn"]
 Drift = Literal["evolve", "quarantine", "discard_value", "freeze"]
+Index = Literal["key", "space", "space_time", "track"]
 
 ROLES: dict[str, frozenset[str]] = {
     "fix": frozenset({"vehicle", "at", "point"}),
@@ -259,6 +260,7 @@ class Contract(Record):
     columns: dict[Identifier, Column] = Field(min_length=1)
     ignore: tuple[str, ...] = ()
     point: Point | None = None
+    index: Index | None = None
     describes: dict[str, dict[str, str]] = Field(default_factory=dict)
     movement: Movement = Movement()
     expect: Expectations = Expectations()
@@ -299,6 +301,23 @@ class Contract(Record):
             return ()
         arrival = ("_day", "_received_at", "_source_file", "_source_row") if self.load == "cdc" else ()
         return (self.order, *arrival)
+
+    @property
+    def order_by(self) -> Index | None:
+        """By what the rows of silver lie together on disk; None as delivered, or as they were merged.
+
+        What `index` says, else what the rows describe: the track of a vehicle, what was where and when, what is where.
+        """
+        if self.index or self.rank or not self.point:
+            return self.index
+        if self._timed:
+            return "track" if "vehicle" in self.describes["fix"] else "space_time"
+        return "space" if "place" in self.describes else None
+
+    @property
+    def _timed(self) -> bool:
+        at = self.columns.get(self.describes.get("fix", {}).get("at", ""))
+        return at is not None and at.type == "timestamp"
 
     @property
     def placing(self) -> tuple[str, ...]:
@@ -349,6 +368,23 @@ class Contract(Record):
             used += [(f"describes.{role}", name) for name in slots.values() if name != "point"]
         return [f"{where}: no column '{name}'" for where, name in used if name not in self.columns]
 
+    def _index_misfits(self) -> list[str]:
+        if self.index and self.load in ("upsert", "cdc"):
+            return [f"index: silver of load '{self.load}' lies as its rows were merged"]
+        point, at = ("'point'", bool(self.point)), ("a timestamp as 'describes.fix.at'", self._timed)
+        vehicle = ("'describes.fix.vehicle'", "vehicle" in self.describes.get("fix", {}))
+        needs = {
+            "key": [("'key'", bool(self.key))],
+            "space": [point],
+            "space_time": [point, at],
+            "track": [vehicle, at],
+        }
+        return [
+            f"index: '{self.index}' needs {name}"
+            for name, there in needs[self.index or "key"]
+            if self.index and not there
+        ]
+
     def _broken_rules(self) -> list[str]:
         mistakes = []
         if self.sharing != "unconditional" and not self.basis:
@@ -365,6 +401,7 @@ class Contract(Record):
             mistakes.append("source.changes: needs load 'cdc' and as 'order' a timestamp column with 'from: _seen_at'")
         if getattr(self.source, "since", None) and self.load == "snapshot":
             mistakes.append("source.since: a snapshot holds everything, not what is new")
+        mistakes += self._index_misfits()
         if self.rank:
             lenient = [name for name in self.placing if name in self.columns and self.columns[name].level == "warn"]
             mistakes += [f"columns.{name}.level: a row without its place can't be merged" for name in lenient]

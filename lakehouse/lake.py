@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lakehouse.geo.write import Written
+    from lakehouse.positions import Found, Moment
 
 _AT_ONCE = 100_000
 """Rows of an export in memory."""
@@ -143,6 +144,36 @@ class Lake:
             hint = f"did you mean '{close[0]}'?" if close else "`lake.tables()` lists them"
             raise UsageError(f"no table '{name}' in the release of {self.release.day}", hint=hint)
         return self.release.tables.get(name)
+
+    def within(
+        self,
+        table: str,
+        polygon: Any,
+        start: "Moment | None" = None,
+        end: "Moment | None" = None,
+        *,
+        at: str | None = None,
+        masked: bool = True,
+    ) -> "Found":
+        """The rows of a table in a polygon, its border included, from `start` until before `end`; `.read` says what it cost.
+
+        `polygon` is GeoJSON or a shape of shapely in WGS-84, or a district's code. `at` names the column of instants where
+        the dataset describes no fixes. Raises UsageError for what is no polygon, no instant, or a table without positions.
+        """
+        from lakehouse import positions  # kernels take half a second to load
+
+        return positions.within(self, table, polygon, start, end, at, masked)
+
+    def track(
+        self, vehicle: str, start: "Moment | None" = None, end: "Moment | None" = None, *, masked: bool = True
+    ) -> "Found":
+        """The fixes of a vehicle from `start` until before `end` in order of time: `dataset vehicle at lon lat district`.
+
+        All datasets are asked that describe fixes of vehicles.
+        """
+        from lakehouse import positions
+
+        return positions.track(self, vehicle, start, end, masked)
 
     def quality(self, dataset: str) -> "pd.DataFrame":
         """The results of `department.dataset` on its last judged day until the release, broken checks first."""

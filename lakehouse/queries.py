@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 from deltalake import DeltaTable
 
 from lakehouse import staging
@@ -25,8 +26,8 @@ from lakehouse.table import Table
 RAW_LAYERS = ("bronze", "silver", "quarantine")
 """Only these layers hold what has to be masked."""
 
-_TECHNICAL = re.compile(r"_(?!raw$|extra$)")
-"""Names of the columns Citylake adds. `_raw` and `_extra` hold delivered text: they are masked."""
+_TECHNICAL = re.compile(r"_(?!raw$|extra$|track$)")
+"""Names of the columns Citylake adds. `_raw` and `_extra` hold delivered text, `_track` a hash of a plate: they are masked."""
 
 _OPEN = ("public", "internal")
 """Classes of columns that are shown as they are."""
@@ -118,15 +119,27 @@ def _view(
         if layer == "silver" and "_op" in rows.columns:
             rows = rows.filter(NOT_DELETED)
     if masked and layer in RAW_LAYERS:
-        shown = shown_columns(settings, table)
-        open_ = {c: c in shown or _TECHNICAL.match(c) for c in rows.columns}
-        rows = rows.project(
-            ", ".join(quoted(c) if o else f"{masking(quoted(c))} AS {quoted(c)}" for c, o in open_.items())
-        )
+        rows = _masked(settings, table, rows)
     connection.register(f"{name} of the release", rows)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(layer)}")
     connection.execute(f"CREATE VIEW {quoted(layer)}.{quoted(table)} AS FROM {quoted(f'{name} of the release')}")
     return files
+
+
+def _masked(settings: Settings, table: str, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    shown = shown_columns(settings, table)
+    open_ = {c: c in shown or _TECHNICAL.match(c) for c in rows.columns}
+    return rows.project(", ".join(quoted(c) if o else f"{masking(quoted(c))} AS {quoted(c)}" for c, o in open_.items()))
+
+
+def masked(settings: Settings, name: str, rows: pa.Table) -> pa.Table:
+    """Rows of the table `layer.name` as they may be shown."""
+    layer, _, table = name.partition(".")
+    if layer not in RAW_LAYERS:
+        return rows
+    with duckdb.connect(config={"threads": settings.threads}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return _masked(settings, table, connection.from_arrow(rows)).to_arrow_table()
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, delta: DeltaTable, files: list[str]) -> duckdb.DuckDBPyRelation:

@@ -50,6 +50,10 @@ PROPERTIES = {
 # cores instead of 0.9, and not faster. Side by side go datasets, and the parts of a large slice.
 os.environ.setdefault("DELTARS_MAX_CONCURRENT_WRITERS", "1")
 _WRITING: dict[str, Any] = {"compression": "ZSTD", "compression_level": 1, "max_row_group_size": 1 << 20}
+_ALONG = {"max_row_group_size": 1 << 16}
+
+CURVES = ("_space", "_space_time", "_track")
+"""Columns of `lakehouse.geo.curve`: rows of a table that has one lie by it, in row groups small enough to skip many."""
 
 
 @dataclass(frozen=True)
@@ -357,7 +361,7 @@ class Table:
                 stream.reader,
                 storage_options=self._options,
                 commit_properties=commit.properties(),
-                writer_properties=writing(first),
+                writer_properties=writing(first, schema.names),
                 **({"schema_mode": "merge"} if table else creation) | options,
             )
         except Exception as error:
@@ -449,15 +453,17 @@ def _written(table: Table) -> list[AddAction]:
     ]
 
 
-def writing(sample: pa.RecordBatch | None) -> WriterProperties:
-    """How Parquet is written: columns whose values hardly repeat in `sample` go without a dictionary, which would only cost time."""
+def writing(sample: pa.RecordBatch | None, names: Iterable[str] = ()) -> WriterProperties:
+    """How Parquet with columns `names` is written: those whose values hardly repeat in `sample` go without a dictionary, which
+    would only cost time."""
     plain = (
         []
         if sample is None
         else [n for n, c in zip(sample.schema.names, sample.columns, strict=True) if _hardly_repeats(c)]
     )
+    how = _WRITING if set(CURVES).isdisjoint(names) else _WRITING | _ALONG
     return WriterProperties(
-        **_WRITING, column_properties={name: ColumnProperties(dictionary_enabled=False) for name in plain}
+        **how, column_properties={name: ColumnProperties(dictionary_enabled=False) for name in plain}
     )
 
 

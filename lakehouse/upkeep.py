@@ -80,13 +80,13 @@ def keep(
         need, delta = needs(table, hours), table.open()
         before = delta.version()
         files = len(delta.file_uris())
-        by = [order] if order else []
+        by, names = [order] if order else [], [field.name for field in delta.schema().fields]
         for day in _scattered(table) if by and need.joins else ():
             filters = [("_day", "=", day.isoformat())]
-            how: dict[str, Any] = {"writer_properties": writing(None), "max_spill_size": memory_mb << 20}
+            how: dict[str, Any] = {"writer_properties": writing(None, names), "max_spill_size": memory_mb << 20}
             table.original().optimize.z_order(by, filters, commit_properties=commit.properties(), **how)
         if need.joins:
-            how = {"writer_properties": writing(None), "max_concurrent_tasks": threads}
+            how = {"writer_properties": writing(None, names), "max_concurrent_tasks": threads}
             table.original().optimize.compact(commit_properties=commit.properties(), **how)
         if need.deletes:
             delta = table.original()

@@ -45,11 +45,11 @@ def read_layer(path: Path) -> tuple[Feature, ...]:
         raise ContractError("holds no features", where=str(path), hint=_HINT)
     mistakes: list[str] = []
     features = []
-    for number, feature in enumerate(found, 1):
+    for number, given in enumerate(found, 1):
         try:
-            features.append(_feature(feature))
+            features.append(feature(given))
         except (KeyError, TypeError, ValueError) as error:
-            mistakes.append(f"feature {number}: {_said(error)}")
+            mistakes.append(f"feature {number}: {said(error)}")
     mistakes += sorted(_twice(features))
     if mistakes:
         raise ContractError("; ".join(mistakes), where=str(path), hint=_HINT)
@@ -59,8 +59,8 @@ def read_layer(path: Path) -> tuple[Feature, ...]:
 def _twice(features: list[Feature]) -> set[str]:
     """Codes that two regions have on one day, as mistakes."""
     of: dict[str, list[Feature]] = {}
-    for feature in features:
-        of.setdefault(feature.code, []).append(feature)
+    for region in features:
+        of.setdefault(region.code, []).append(region)
     return {
         f"code '{code}' stands there twice"
         for code, several in of.items()
@@ -68,15 +68,16 @@ def _twice(features: list[Feature]) -> set[str]:
     }
 
 
-def _feature(feature: Any) -> Feature:
-    properties = feature["properties"]
+def feature(given: Any) -> Feature:
+    """The region a GeoJSON feature is. Raises KeyError, TypeError or ValueError when it is none."""
+    properties = given["properties"]
     code = properties["code"]
     if not isinstance(code, str) or not code:
         raise ValueError("'code' must be a text")
     first, last = (_day(properties, name, other) for name, other in (("valid_from", date.min), ("valid_to", date.max)))
     if first > last:
         raise ValueError(f"'valid_from' {first} lies after 'valid_to' {last}")
-    geometry = feature["geometry"]
+    geometry = given["geometry"]
     if not isinstance(geometry, dict):
         raise ValueError("has no geometry")
     rings = tuple(_rings(geometry))
@@ -116,5 +117,6 @@ def _ring(positions: Any) -> Ring:
     return ring
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
+    """What is wrong with a feature, by the error `feature` raised."""
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)

@@ -79,6 +79,12 @@ class Regions:
             raise ContractError(f"has no region that is valid on {day}", where=str(path), hint=hint)
         return cls(features, str(path))
 
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """The least and greatest longitude and latitude: west, south, east, north."""
+        lon, lat = self._edges.ends[:, 0::2], self._edges.ends[:, 1::2]
+        return float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())
+
     def locate(self, lon: FloatsIn, lat: FloatsIn) -> Indexes:
         """The index of the region of each WGS-84 position, `NOWHERE` (-1) in none and for NaN."""
         found = np.empty(len(lon), np.int32)

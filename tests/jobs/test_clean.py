@@ -4,6 +4,7 @@ import shutil
 from datetime import date, timedelta
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import lakehouse.table
@@ -479,3 +480,26 @@ def test_a_column_that_a_contract_gains_is_null_in_what_came_before(city: City) 
     assert city.silver("things", "id", "size") == [("a", None)]
     city.night(DAY + timedelta(days=1))
     assert closes(city, "things", DAY + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("index", "by"), [(None, "_track"), ("space", "_space"), ("space_time", "_space_time"), ("key", "plate")]
+)
+def test_silver_lies_by_what_its_rows_describe_or_as_asked(city: City, index: str | None, by: str) -> None:
+    columns = {
+        "plate": {"type": "string"},
+        "at": {"type": "timestamp"},
+        "x": {"type": "double"},
+        "y": {"type": "double"},
+    }
+    fix = {"fix": {"vehicle": "plate", "at": "at", "point": "point"}}
+    declared = {"key": ["plate", "at"], "point": {"x": "x", "y": "y"}, "describes": fix}
+    city.declare("fixes", columns, **declared, **({"index": index} if index else {}))
+    rows = [[f"p{n % 3}", f"2026-03-02 0{n % 7}:00:00", 120.5 + n % 5 / 10, 32 + n % 4 / 10] for n in range(20)]
+    city.deliver("fixes", text_of(columns, [*rows, ["p9", "2026-03-02 01:00:00", "", ""], ["", "", 120.7, 32.1]]))
+    city.night()
+    assert len(city.rows("silver", "fixes")) == 21 and closes(city, "fixes")
+    for file in city.table("silver", "fixes").files():
+        values = pq.read_table(file, columns=[by], partitioning=None)[by].to_pylist()
+        assert values == sorted(values, key=lambda value: (value is None, value))
+    assert index == "key" or sum(row[by] is None for row in city.rows("silver", "fixes")) == (by != "_track")

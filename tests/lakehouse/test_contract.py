@@ -59,6 +59,11 @@ def contract(**declared: Any) -> Contract:
         ({"describes": {"firm": {"name": "nobody"}}}, "describes.firm: no column 'nobody'"),
         ({"describes": {"place": {"point": "point"}}}, "describes.place: the contract declares no point"),
         ({"columns": {"a": {"type": "string"}, "b": {"type": "string", "from": "a"}}}, "columns: 'a' is sent to two columns"),
+        ({"index": "key"}, "index: 'key' needs 'key'"),
+        ({"index": "space"}, "index: 'space' needs 'point'"),
+        ({"index": "space_time"}, "index: 'space_time' needs 'point'; index: 'space_time' needs a timestamp as 'describes.fix.at'"),
+        ({"index": "track"}, "index: 'track' needs 'describes.fix.vehicle'"),
+        (CHANGES | {"index": "key"}, "index: silver of load 'cdc' lies as its rows were merged"),
         ({"ignore": ["id"]}, "ignore: 'id' is also a column"),
         ({"source": {"type": "ftp", "uri": "x"}}, "does not match any of the expected tags"),
         ({"source": {"type": "file", "uri": "x", "delimiter": ";" * 9}}, "at most 8 characters"),
@@ -188,3 +193,22 @@ def test_of_a_delete_the_key_is_read_from_the_image_before(sent: str, before: st
     assert (changes.sent_before("id"), changes.sent_before("at")) == (before, None)
     assert changes.sent_names == [sent, "after.at", *([before] if before else []), "op"]
     assert contract(columns=columns).sent_before("id") is None
+
+
+@pytest.mark.parametrize(
+    ("declared", "by"),
+    [
+        ({}, None),
+        ({"describes": {}}, None),
+        ({"describes": {"place": {"point": "point"}}}, "space"),
+        ({"describes": {"fix": {"at": "at", "point": "point"}}}, "space_time"),
+        ({"describes": {"fix": {"vehicle": "id", "at": "at", "point": "point"}}}, "track"),
+        ({"describes": {"fix": {"vehicle": "id", "at": "id", "point": "point"}}}, None),
+        ({"describes": {"fix": {"vehicle": "id", "at": "at", "point": "point"}}, "index": "space_time"}, "space_time"),
+        ({"describes": {"place": {"point": "point"}}, "load": "upsert", "key": ["id"], "order": "at"}, None),
+        ({"key": ["id"], "index": "key"}, "key"),
+    ],
+)
+def test_what_a_dataset_describes_says_by_what_it_lies(declared: dict[str, Any], by: str | None) -> None:
+    columns = {"id": {"type": "string"}, "at": {"type": "timestamp"}, "x": {"type": "double"}, "y": {"type": "double"}}
+    assert contract(columns=columns, point={"x": "x", "y": "y"}, **declared).order_by == by
