@@ -7,7 +7,7 @@ lake.sql("SELECT _district, count(*) AS fixes FROM silver.transport__hazmat_gps 
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from lakehouse.geo.write import Written
     from lakehouse.positions import Found, Moment
+    from lakehouse.report.map import Map
 
 _AT_ONCE = 100_000
 """Rows of an export in memory."""
@@ -175,6 +176,24 @@ class Lake:
 
         return positions.track(self, vehicle, start, end, masked)
 
+    def map(
+        self,
+        rows: "Rows | pa.Table | pd.DataFrame",
+        *,
+        color: str | None = None,
+        geometry: str | None = None,
+        tooltip: Sequence[str] = (),
+    ) -> "Map":
+        """Rows on a map, over the catalogue's boundaries and roads, for a notebook or as a page (`.save(path)`).
+
+        `color` names a column: numbers and instants in classes, anything else as categories; `geometry` as in `export`. More
+        rows than a browser likes are drawn as cells. Raises UsageError where there is nothing to draw.
+        """
+        from lakehouse.report.map import draw
+
+        layers = self.settings.catalog / "standards" / "layers"
+        return draw(_table(rows), layers, color, geometry, tooltip)
+
     def quality(self, dataset: str) -> "pd.DataFrame":
         """The results of `department.dataset` on its last judged day until the release, broken checks first."""
         query = """
@@ -209,6 +228,17 @@ class Lake:
             QUALIFY rank() OVER (ORDER BY "at" DESC) = 1 ORDER BY dataset, dimension"""
         day, revision = self.release.day, self.release.revision
         return self.sql(query, department=department, day=day, revision=revision).to_pandas()
+
+
+def _table(rows: "Rows | pa.Table | pd.DataFrame") -> pa.Table:
+    """Rows in whatever form a notebook has them, geometries of a GeoDataFrame as well-known binary in WGS-84."""
+    if isinstance(rows, Rows):
+        return rows.to_arrow()
+    if isinstance(rows, pa.Table):
+        return rows
+    if hasattr(rows, "to_wkb"):
+        rows = (rows.to_crs(4326) if rows.crs else rows).to_wkb()
+    return pa.Table.from_pandas(rows, preserve_index=False)
 
 
 def _releases(settings: Settings) -> list[Release]:

@@ -3,10 +3,12 @@
 import base64
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -33,6 +35,13 @@ def checks_html(page: ChecksPage) -> str:
     return _templates().get_template("checks.html.j2").render(page=page)
 
 
+def map_html(box: list[int], background: Mapping[str, Any], drawn: Sequence[Any], key: Any, says: str) -> str:
+    """A map (`lakehouse.report.map`) as one self-contained HTML document: its view box in metres, what lies behind, what is
+    drawn, the legend, and what that is in words."""
+    template = _templates().get_template("map.html.j2")
+    return template.render(box=box, background=background, drawn=drawn, key=key, says=says)
+
+
 def page_json(page: CityPage | DepartmentPage) -> str:
     """The record of a page as JSON: dates and instants in ISO 8601, scores 0 to 100, null for no score."""
     return json.dumps(asdict(page), ensure_ascii=False, indent=1, default=_iso) + "\n"
@@ -46,7 +55,6 @@ def _iso(value: object) -> str:
 
 @cache
 def _templates() -> Environment:
-    style, script = ((_FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -54,17 +62,20 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
-        # our own files, not anyone's values: the only markup that isn't escaped
-        style=Markup(style),
-        script=Markup(script),
-        policy=(
-            f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
-            "base-uri 'none'; form-action 'none'"
-        ),
-    )
+    environment.globals.update(**_own("page"), **{f"map_{name}": of for name, of in _own("map").items()})
     environment.filters.update(points=_points, gain=_gain, percent=_percent, count=_count, clock=_clock, day=_day)
     return environment
+
+
+def _own(name: str) -> dict[str, str]:
+    """Style and script of a kind of page, and the policy that allows nothing else. Our own files, not anyone's values: the
+    only markup that isn't escaped."""
+    style, script = ((_FOLDER / f"{name}.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return {"style": Markup(style), "script": Markup(script), "policy": policy}
 
 
 def _digest(text: str) -> str:

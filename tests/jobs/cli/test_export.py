@@ -29,5 +29,8 @@ def test_rows_of_a_release_as_geojson(
     assert call(["export", SELECT, str(file), "--no-masked", "--day", DAY]) == 0
     assert capsys.readouterr().out == f"{file}  2 rows, 1 of them without a geometry\n"
     assert "13800000001" in file.read_text("utf-8")
+    page = tmp_path / "map.html"
+    assert told("export", SELECT, str(page), "--color", "name")["says"] == "1 row, 1 without a position"
+    assert "<svg" in page.read_text("utf-8") and "13800000001" not in page.read_text("utf-8")
     assert call(["export", "silver.works__bridges", str(file)]) == 2
     assert "no geometry among the columns id, name" in capsys.readouterr().err
