@@ -31,6 +31,13 @@ STEPS = {
         Step("relate", "city", ("silver",), ("ops.results", "ops.failing_keys"), "jobs.relate:relate"),
         Step("gx", "city", ("silver",), ("ops.results", "ops.failing_keys"), "jobs.gx:gx"),
         Step("geo_index", "city", ("silver",), ("gold.positions",), "jobs.geo_index:geo_index"),
+        Step(
+            "stays",
+            "city",
+            ("silver",),
+            ("gold.stays", "gold.trips", "gold.vehicle_days", "gold.vehicle_slices"),
+            "jobs.movement:stays",
+        ),
         Step("release", "city", ("silver", "quarantine", "gold"), ("ops.releases",), "jobs.release:release"),
         Step("score", "city", ("ops",), ("ops.scores", "pages"), "jobs.scorecard:score"),
         Step("late", "city", ("ops",), (), "jobs.late:late", nightly=False),

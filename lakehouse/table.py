@@ -171,8 +171,15 @@ class Table:
 
         An error raised by `batches` ends the write without a commit and comes back as it is.
         """
+        self.replace_slices([day], schema, batches, commit)
+
+    def replace_slices(
+        self, days: Iterable[date], schema: pa.Schema, batches: Iterable[pa.RecordBatch], commit: Commit
+    ) -> None:
+        """Make the batches the only content of these days, as `replace_slice` does of one."""
+        listed = ", ".join(f"'{day.isoformat()}'" for day in sorted(days))
         with self._opened() as table:
-            predicate = f"_day = '{day.isoformat()}'" if table else None
+            predicate = f"_day IN ({listed})" if table else None
             self._write(table, schema, batches, commit, mode="overwrite", predicate=predicate, partition_by=["_day"])
 
     def take_over(self, day: date, schema: pa.Schema, others: Sequence["Table"], commit: Commit) -> None:

@@ -20,6 +20,7 @@ from jobs.cli import (
     quarantine,
     rebuild,
     sample,
+    stays,
     versions,
 )
 from lakehouse.errors import CitylakeError, ContractError, EnvironmentFault, LakeError, UsageError
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (lake, night, books, export, check, rebuild, versions):
+for group in (lake, night, books, export, check, rebuild, versions, stays):
     group.enter(app)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(contract.app, name="contract")

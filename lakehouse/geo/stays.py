@@ -51,7 +51,7 @@ class Fixes:
         fixes = cls(vehicle, at, lon, lat)
         ahead = (vehicle[1:] > vehicle[:-1]) | ((vehicle[1:] == vehicle[:-1]) & (at[1:] >= at[:-1]))
         if not ahead.all():
-            fixes = fixes.take(np.lexsort((at, vehicle)))
+            fixes = fixes.take(_order(vehicle, at))
         ties = np.flatnonzero((fixes.vehicle[1:] == fixes.vehicle[:-1]) & (fixes.at[1:] == fixes.at[:-1]))
         if not len(ties):
             return fixes
@@ -148,11 +148,19 @@ def finished(states: Rows, movement: Movement) -> Events:
     return Events(stays[:there], trips[:gone], open_stays[:there] > 0, open_trips[:gone] > 0)
 
 
+def pending(states: Rows) -> tuple[Floats, Floats, Floats]:
+    """When the stay began that vehicles with these states hold, the one at their anchor, and their trip; NaN for none.
+
+    What `finished` says of a state begins with one of the three.
+    """
+    moved = states[:, tracks.NOISE :]
+    return moved[:, tracks.HELD_BEGAN], moved[:, tracks.ANCHOR_AT], moved[:, tracks.TRIP_BEGAN]
+
+
 def floors(states: Rows) -> tuple[Floats, Floats]:
     """From when on stays, and trips, of vehicles with these states aren't final: all that began earlier is."""
-    moved = states[:, tracks.NOISE :]
-    held, anchor = moved[:, tracks.HELD_BEGAN], moved[:, tracks.ANCHOR_AT]
-    return np.where(np.isnan(held), anchor, held), moved[:, tracks.TRIP_BEGAN]
+    held, anchor, trip = pending(states)
+    return np.where(np.isnan(held), anchor, held), trip
 
 
 def same(one: Rows, other: Rows) -> NDArray[np.bool_]:
@@ -199,6 +207,14 @@ def stays(vehicle: pa.Array, at: pa.Array, lon: pa.Array, lat: pa.Array, movemen
             "is_open": open_[order],
         }
     )
+
+
+def _order(vehicle: Indexes, at: Ints) -> NDArray[np.intp]:
+    """The order by vehicle and instant. Sorting one number takes advantage of stretches that are sorted already."""
+    span = int(at.max()) - int(at.min()) + 1
+    if span > np.iinfo(np.int64).max // (int(vehicle.max()) + 1):
+        return np.lexsort((at, vehicle))
+    return np.argsort(vehicle * np.int64(span) + (at - at.min()), kind="stable")
 
 
 def _rules(movement: Movement) -> Floats:

@@ -109,7 +109,8 @@ def _marked(at: int, lon: float, lat: float, rules: FloatsIn, state: FloatsIn) -
                 if state[_JUMPS] < _ANEW_AFTER:
                     return _JUMP
                 mark = ANEW
-    state[_N_AT], state[_N_LON], state[_N_LAT], state[_JUMPS] = at, lon, lat, 0.0
+    state[_N_AT], state[_N_LON], state[_N_LAT] = at, lon, lat
+    state[_J_AT], state[_J_LON], state[_J_LAT], state[_JUMPS] = math.nan, math.nan, math.nan, 0.0
     return mark
 
 
@@ -156,7 +157,7 @@ def _release(row: int, state: FloatsIn, stays: Rows, written: Ints) -> None:
             state[HELD_BEGAN], state[_H_ENDED], state[_H_LON], state[_H_LAT],
         )  # fmt: skip
         written[0] = n + 1
-        state[HELD_BEGAN], state[_H_ENDED] = math.nan, math.nan
+        state[HELD_BEGAN : _H_FIXES + 1] = math.nan  # nothing is left that could tell two equal states apart
 
 
 @helper

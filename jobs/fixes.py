@@ -1,0 +1,237 @@
+"""Fixes of vehicles out of silver: a slice in parts of whole vehicles, or what some vehicles have between two instants.
+
+Where a slice's files are roughly sorted by vehicle, a part is a few of their row groups. Where they are not, they are sorted
+first, outside memory, by DuckDB. Vehicles leave here as pseudonyms.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lakehouse.contract import Contract
+from lakehouse.engine import embedded as engine
+from lakehouse.geo.stays import DAY_US, ZONE_US, Fixes
+from lakehouse.privacy import pseudonym
+from lakehouse.queries import quoted
+from lakehouse.runs import Run
+
+PART_ROWS = 4_000_000
+"""Fixes of a part, unless one vehicle has more: some 300 MB while it is worked on."""
+
+_MOST_READ = 3
+"""How many times a row may be read, on average, before sorting the slice costs less: the row groups of neighbouring parts
+overlap, as the writer takes the batches of a sorted stream out of turn."""
+
+DROPPED = ("unplaced", "untimely")
+"""Why a row isn't taken for a fix: no vehicle or no instant; an instant that can't belong to the slice."""
+
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+@dataclass(frozen=True)
+class Group:
+    """One row group: file and place, rows, and the first and last vehicle and instant it holds (None: not told)."""
+
+    file: str
+    place: int
+    rows: int
+    vehicles: Any
+    instants: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """The vehicles of a slice after the one and up to the other (None: no bound), all within these row groups."""
+
+    groups: tuple[Group, ...]
+    after: Any
+    until: Any
+
+
+@dataclass(frozen=True)
+class Read:
+    """Fixes and the pseudonyms their vehicles count through; how many rows were `DROPPED`, in that order."""
+
+    fixes: Fixes
+    vehicles: tuple[str, ...]
+    dropped: tuple[int, int]
+
+
+@dataclass
+class Reader:
+    """Reads the fixes of one dataset. Keeps the pseudonyms it has made; threads may share it."""
+
+    run: Run
+    contract: Contract
+    key: bytes = field(repr=False)
+    _known: dict[str, str] = field(default_factory=dict, repr=False)
+    _sorting: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def parts(self, day: date, files: Sequence[str]) -> tuple[list[Part], int]:
+        """The slice of `day` in parts, in the order of their vehicles; and how many rows name none."""
+        groups = [group for file in files for group in self._groups(file) if group.rows]
+        if not self.contract.rank and all(group.vehicles for group in groups):
+            parts = list(_cut(groups))
+            read = sum(group.rows for part in parts for group in part.groups)
+            if read <= _MOST_READ * sum(group.rows for group in groups):
+                return parts, 0
+        file, nameless = self._sorted(day, files)
+        return list(_cut([group for group in self._groups(file) if group.rows])), nameless
+
+    def read(self, day: date, part: Part) -> Read:
+        """The fixes of a part of the slice of `day`."""
+        rows = pa.concat_tables(self._table(group) for group in part.groups)
+        vehicle = _coded(rows[0])
+        names = vehicle.dictionary
+        inside = pa.array(np.ones(len(names), bool))
+        if part.after is not None:
+            inside = pc.and_(inside, pc.greater(names, part.after))
+        if part.until is not None:
+            inside = pc.and_(inside, pc.less_equal(names, part.until))
+        return self._read(day, rows, vehicle, inside.to_numpy(zero_copy_only=False))
+
+    def between(self, day: date, files: Sequence[str], low: Mapping[str, int], high: int, within: Part | None) -> Read:
+        """What the slice of `day` has of the vehicles in `low`, after that instant of each and before `high`.
+
+        `within`: all of them are vehicles of this part of another slice.
+        """
+        first = min(low.values())
+        kept: list[Fixes] = []
+        places = {name: i for i, name in enumerate(low)}
+        lows = np.array(list(low.values()), np.int64)
+        for group in (group for file in files for group in self._groups(file)):
+            if group.instants and (group.instants[1] <= first or group.instants[0] >= high):
+                continue
+            if within and group.vehicles and not _reaches(group, within.after, within.until):
+                continue
+            rows = self._table(group)
+            if self.contract.rank:
+                rows = rows.filter(pc.equal(rows["_day"], pa.scalar(day, pa.date32())))
+            vehicle = _coded(rows[0])
+            asked = np.array([self._name(name) in low for name in vehicle.dictionary.to_pylist()], bool)
+            if not asked.any():
+                continue
+            part = self._read(day, rows, vehicle, asked)
+            at_home = np.array([places.get(name, -1) for name in part.vehicles], np.int32)[part.fixes.vehicle]
+            moved = Fixes(at_home, part.fixes.at, part.fixes.lon, part.fixes.lat)
+            kept.append(moved.take((moved.at > lows[moved.vehicle]) & (moved.at < high)))
+        return Read(gathered(kept), tuple(low), (0, 0))
+
+    def _read(self, day: date, rows: pa.Table, vehicle: pa.DictionaryArray, wanted: NDArray[np.bool_]) -> Read:
+        names = vehicle.dictionary.to_pylist()
+        indices = pc.fill_null(vehicle.indices, len(names)).to_numpy()
+        codes = np.append(np.where(wanted, np.arange(len(names)), -1), -1)[indices]
+        at = rows[1].combine_chunks()
+        instants = pc.fill_null(at.cast(pa.timestamp("us", "UTC")).cast(pa.int64()), 0).to_numpy()
+        lon, lat = (_floats(rows[place]) for place in (2, 3))
+        known = np.ones(len(at), bool) if not at.null_count else at.is_valid().to_numpy(zero_copy_only=False)
+        midnight = (day.toordinal() - _EPOCH) * DAY_US - ZONE_US
+        late = self.contract.movement.late_days
+        timely = (instants >= midnight - late * DAY_US) & (instants < midnight + 2 * DAY_US)
+        taken, ours = (codes >= 0) & known & timely, codes >= 0
+        dropped = (int((ours & ~known).sum()), int((ours & known & ~timely).sum()))
+        if not taken.all():
+            codes, instants, lon, lat = codes[taken], instants[taken], lon[taken], lat[taken]
+        used, dense = np.unique(codes, return_inverse=True) if not wanted.all() else (np.arange(len(names)), codes)
+        fixes = Fixes.sorted(dense.astype(np.int32), instants, lon, lat)
+        return Read(fixes, tuple(self._name(names[i]) for i in used), dropped)
+
+    def _name(self, vehicle: Any) -> str:
+        text = str(vehicle)
+        if text not in self._known:
+            self._known[text] = pseudonym(self.key, text)
+        return self._known[text]
+
+    @property
+    def _columns(self) -> list[str]:
+        slots = self.contract.describes["fix"]
+        apart = ["_day"] if self.contract.rank else []
+        return [slots["vehicle"], slots["at"], "_lon", "_lat", *apart]
+
+    def _groups(self, file: str) -> list[Group]:
+        facts = pq.read_metadata(file)
+        vehicle, at = (_place(facts, name) for name in self._columns[:2])
+        found = []
+        for i in range(facts.num_row_groups):
+            group = facts.row_group(i)
+            found.append(Group(file, i, group.num_rows, _bounds(group, vehicle), _instants(group, at)))
+        return found
+
+    def _table(self, group: Group) -> pa.Table:
+        columns = self._columns
+        with pq.ParquetFile(group.file, read_dictionary=columns[:1]) as file:
+            return file.read_row_group(group.place, columns=columns, use_threads=False).select(columns)
+
+    def _sorted(self, day: date, files: Sequence[str]) -> tuple[str, int]:
+        """A file with the slice's fixes sorted by vehicle and instant, and how many rows name no vehicle."""
+        target = self.run.staging / f"{self.contract.table}-{day}.parquet"
+        with self._sorting, engine.session(self.run.settings) as connection:
+            engine.read(connection, "fixes", list(files), day if self.contract.rank else None)
+            vehicle, at = map(quoted, self._columns[:2])
+            apart = ", _day" if self.contract.rank else ""
+            columns = f"{vehicle}, {at}, _lon, _lat{apart}"
+            rows = connection.sql(f"SELECT {columns} FROM fixes WHERE {vehicle} IS NOT NULL ORDER BY {vehicle}, {at}")
+            rows.write_parquet(str(target), compression="snappy", row_group_size=PART_ROWS // 8)
+            (nameless,) = connection.sql(f"SELECT count(*) FROM fixes WHERE {vehicle} IS NULL").fetchall()[0]
+        return str(target), nameless
+
+
+def gathered(pieces: Sequence[Fixes]) -> Fixes:
+    """The fixes of all pieces, sorted."""
+    if not pieces:
+        return Fixes(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0))
+    columns = ((piece.vehicle, piece.at, piece.lon, piece.lat) for piece in pieces)
+    return Fixes.sorted(*map(np.concatenate, zip(*columns, strict=True)))
+
+
+def _cut(groups: Sequence[Group]) -> Iterator[Part]:
+    """Ranges of vehicles with about `PART_ROWS` fixes each, and the row groups that reach into them."""
+    cuts: list[Any] = [None]
+    rows = 0
+    for group in sorted(groups, key=lambda group: group.vehicles):
+        rows += group.rows
+        if rows >= PART_ROWS and (cuts[-1] is None or group.vehicles[1] > cuts[-1]):
+            cuts.append(group.vehicles[1])
+            rows = 0
+    for after, until in pairwise([*cuts, None]):
+        reach = [group for group in groups if _reaches(group, after, until)]
+        if reach:
+            yield Part(tuple(reach), after, until)
+
+
+def _reaches(group: Group, after: Any, until: Any) -> bool:
+    return (after is None or group.vehicles[1] > after) and (until is None or group.vehicles[0] <= until)
+
+
+def _place(facts: pq.FileMetaData, column: str) -> int:
+    return facts.schema.names.index(column)
+
+
+def _bounds(group: pq.RowGroupMetaData, place: int) -> tuple[Any, Any] | None:
+    """The least and the greatest value; None where the file doesn't say, or some are null."""
+    told = group.column(place).statistics
+    return (told.min, told.max) if told and told.has_min_max and not told.null_count else None
+
+
+def _instants(group: pq.RowGroupMetaData, place: int) -> tuple[int, int] | None:
+    told = group.column(place).statistics
+    return (told.min_raw, told.max_raw) if told and told.has_min_max else None
+
+
+def _coded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    coded = column.unify_dictionaries().combine_chunks()
+    return coded.chunk(0) if isinstance(coded, pa.ChunkedArray) else coded
+
+
+def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    return pc.fill_null(column, np.nan).to_numpy()
