@@ -27,7 +27,9 @@ import pyarrow.compute as pc
 
 from benchmarks.gps_night import ROOT, timed
 from lakehouse.contract import Contract, Movement
+from lakehouse.geo import curve
 from lakehouse.geo import stays as kernel
+from lakehouse.stream import in_runs
 from lakehouse.table import Commit, Table
 
 DAY = date(2026, 3, 2)
@@ -53,7 +55,7 @@ describes: {fix: {vehicle: plate, at: gps_at, point: point}}
 SILVER = pa.schema(
     [
         ("plate", pa.string()), ("gps_at", pa.timestamp("us", "UTC")), ("lon", pa.float64()), ("lat", pa.float64()),
-        ("_lon", pa.float64()), ("_lat", pa.float64()), ("_day", pa.date32()),
+        ("_lon", pa.float64()), ("_lat", pa.float64()), ("_track", pa.int64()), ("_day", pa.date32()),
     ]
 )  # fmt: skip
 
@@ -134,9 +136,10 @@ def copied(data: Path, table: Table, fixes: int) -> int:
                 shifted = pa.array(at + copy * 7_000_000).cast(pa.timestamp("us", "UTC"))
                 lon, lat = pa.array(rows["lon"]), pa.array(rows["lat"])
                 day = pa.repeat(pa.scalar(DAY), len(rows))
-                yield pa.RecordBatch.from_arrays([plate, shifted, lon, lat, lon, lat, day], schema=SILVER)
+                track = curve.track(plate, shifted)
+                yield pa.RecordBatch.from_arrays([plate, shifted, lon, lat, lon, lat, track, day], schema=SILVER)
 
-        table.replace_slice(DAY, SILVER, batches(), Commit("generate"))
+        table.replace_slice(DAY, SILVER, in_runs(batches(), ["_track"]), Commit("generate"))
     return table.rows()
 
 
@@ -275,16 +278,11 @@ def generate(silver: Table, day: date, trucks: int, each: int, *, nights: int = 
             plate = plates.take(pa.array(np.repeat(np.arange(count, dtype=np.int32), each)))
             at = np.tile((midnight + np.arange(each) * int(step)) * 1_000_000, count)
             places = [pa.array(np.round(values.ravel(), 6)) for values in (lon, lat)]
-            columns = [
-                plate,
-                pa.array(at).cast(SILVER.field("gps_at").type),
-                *places,
-                *places,
-                pa.repeat(pa.scalar(day), size),
-            ]
+            instant = pa.array(at).cast(SILVER.field("gps_at").type)
+            columns = [plate, instant, *places, *places, curve.track(plate, instant), pa.repeat(pa.scalar(day), size)]
             yield pa.RecordBatch.from_arrays(columns, schema=SILVER)
 
-    silver.replace_slice(day, SILVER, batches(), Commit("generate"))
+    silver.replace_slice(day, SILVER, in_runs(batches(), ["_track"]), Commit("generate"))
 
 
 def step(folder: Path, day: str) -> None:

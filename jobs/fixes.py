@@ -1,7 +1,8 @@
 """Fixes of vehicles out of silver: a slice in parts of whole vehicles, or what some vehicles have between two instants.
 
-Where a slice's files are roughly sorted by vehicle, a part is a few of their row groups. Where they are not, they are sorted
-first, outside memory, by DuckDB. Vehicles leave here as pseudonyms.
+Where a slice's files lie by vehicle, a part is a few of their row groups: by `_track`, whose upper half is a hash of the
+vehicle, else by the vehicle itself. Where they don't, they are sorted first, outside memory, by DuckDB. Vehicles leave here
+as pseudonyms.
 """
 
 import threading
@@ -34,18 +35,26 @@ overlap, as the writer takes the batches of a sorted stream out of turn."""
 DROPPED = ("unplaced", "untimely")
 """Why a row isn't taken for a fix: no vehicle or no instant; an instant that can't belong to the slice."""
 
+_TRACK_BITS = 32
+"""Of `_track` for the instant; those above are the vehicle's hash (`lakehouse.geo.curve.track`)."""
+
 _EPOCH = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True)
 class Group:
-    """One row group: file and place, rows, and the first and last vehicle and instant it holds (None: not told)."""
+    """One row group: file and place, rows, and the first and last vehicle and instant it holds (None: not told).
+
+    Vehicles stand for themselves or, `by_track`, for their hash in `_track`; `nameless` rows have none there.
+    """
 
     file: str
     place: int
     rows: int
     vehicles: Any
     instants: tuple[int, int] | None
+    by_track: bool
+    nameless: int
 
 
 @dataclass(frozen=True)
@@ -78,26 +87,34 @@ class Reader:
 
     def parts(self, day: date, files: Sequence[str]) -> tuple[list[Part], int]:
         """The slice of `day` in parts, in the order of their vehicles; and how many rows name none."""
-        groups = [group for file in files for group in self._groups(file) if group.rows]
-        if not self.contract.rank and all(group.vehicles for group in groups):
+        every = [group for file in files for group in self._groups(file)]
+        groups = [group for group in every if group.rows > group.nameless]
+        alike = len({group.by_track for group in groups}) == 1
+        if not self.contract.rank and alike and all(group.vehicles for group in groups):
             parts = list(_cut(groups))
             read = sum(group.rows for part in parts for group in part.groups)
-            if read <= _MOST_READ * sum(group.rows for group in groups):
-                return parts, 0
+            if read <= _MOST_READ * sum(group.rows for group in groups) + PART_ROWS:
+                return parts, sum(group.nameless for group in every)
         file, nameless = self._sorted(day, files)
         return list(_cut([group for group in self._groups(file) if group.rows])), nameless
 
     def read(self, day: date, part: Part) -> Read:
         """The fixes of a part of the slice of `day`."""
-        rows = pa.concat_tables(self._table(group) for group in part.groups)
+        by_track = part.groups[0].by_track
+        rows = pa.concat_tables(self._table(group, "_track" if by_track else None) for group in part.groups)
         vehicle = _coded(rows[0])
-        names = vehicle.dictionary
-        inside = pa.array(np.ones(len(names), bool))
+        within = rows[4].combine_chunks() if by_track else vehicle.dictionary
+        within = pc.shift_right(within, _TRACK_BITS) if by_track else within
+        inside = pc.is_valid(within)
         if part.after is not None:
-            inside = pc.and_(inside, pc.greater(names, part.after))
+            inside = pc.and_(inside, pc.greater(within, part.after))
         if part.until is not None:
-            inside = pc.and_(inside, pc.less_equal(names, part.until))
-        return self._read(day, rows, vehicle, inside.to_numpy(zero_copy_only=False))
+            inside = pc.and_(inside, pc.less_equal(within, part.until))
+        wanted = pc.fill_null(inside, False).to_numpy(zero_copy_only=False)
+        if by_track:
+            every = np.ones(len(vehicle.dictionary), bool)
+            return self._read(day, rows.filter(pa.array(wanted)), vehicle.filter(pa.array(wanted)), every)
+        return self._read(day, rows, vehicle, wanted)
 
     def between(self, day: date, files: Sequence[str], low: Mapping[str, int], high: int, within: Part | None) -> Read:
         """What the slice of `day` has of the vehicles in `low`, after that instant of each and before `high`.
@@ -111,7 +128,8 @@ class Reader:
         for group in (group for file in files for group in self._groups(file)):
             if group.instants and (group.instants[1] <= first or group.instants[0] >= high):
                 continue
-            if within and group.vehicles and not _reaches(group, within.after, within.until):
+            comparable = within and group.vehicles and within.groups[0].by_track == group.by_track
+            if comparable and within and not _reaches(group, within.after, within.until):
                 continue
             rows = self._table(group)
             if self.contract.rank:
@@ -141,8 +159,9 @@ class Reader:
         dropped = (int((ours & ~known).sum()), int((ours & known & ~timely).sum()))
         if not taken.all():
             codes, instants, lon, lat = codes[taken], instants[taken], lon[taken], lat[taken]
-        used, dense = np.unique(codes, return_inverse=True) if not wanted.all() else (np.arange(len(names)), codes)
-        fixes = Fixes.sorted(dense.astype(np.int32), instants, lon, lat)
+        there = np.bincount(codes, minlength=len(names)) > 0
+        dense, used = np.cumsum(there, dtype=np.int32) - np.int32(1), np.flatnonzero(there)
+        fixes = Fixes.sorted(dense[codes], instants, lon, lat)
         return Read(fixes, tuple(self._name(names[i]) for i in used), dropped)
 
     def _name(self, vehicle: Any) -> str:
@@ -159,15 +178,24 @@ class Reader:
 
     def _groups(self, file: str) -> list[Group]:
         facts = pq.read_metadata(file)
-        vehicle, at = (_place(facts, name) for name in self._columns[:2])
+        names = facts.schema.names
+        vehicle, at = (names.index(name) for name in self._columns[:2])
+        by_track = "_track" in names
         found = []
         for i in range(facts.num_row_groups):
             group = facts.row_group(i)
-            found.append(Group(file, i, group.num_rows, _bounds(group, vehicle), _instants(group, at)))
+            told = group.column(names.index("_track") if by_track else vehicle).statistics
+            times = group.column(at).statistics
+            bounds = (told.min, told.max) if told and told.has_min_max else None
+            if bounds and by_track:
+                bounds = bounds[0] >> _TRACK_BITS, bounds[1] >> _TRACK_BITS
+            instants = (times.min_raw, times.max_raw) if times and times.has_min_max else None
+            nameless = told.null_count or 0 if told else 0
+            found.append(Group(file, i, group.num_rows, bounds, instants, by_track, nameless))
         return found
 
-    def _table(self, group: Group) -> pa.Table:
-        columns = self._columns
+    def _table(self, group: Group, apart: str | None = None) -> pa.Table:
+        columns = [*self._columns, *([apart] if apart else [])]
         with pq.ParquetFile(group.file, read_dictionary=columns[:1]) as file:
             return file.read_row_group(group.place, columns=columns, use_threads=False).select(columns)
 
@@ -210,21 +238,6 @@ def _cut(groups: Sequence[Group]) -> Iterator[Part]:
 
 def _reaches(group: Group, after: Any, until: Any) -> bool:
     return (after is None or group.vehicles[1] > after) and (until is None or group.vehicles[0] <= until)
-
-
-def _place(facts: pq.FileMetaData, column: str) -> int:
-    return facts.schema.names.index(column)
-
-
-def _bounds(group: pq.RowGroupMetaData, place: int) -> tuple[Any, Any] | None:
-    """The least and the greatest value; None where the file doesn't say, or some are null."""
-    told = group.column(place).statistics
-    return (told.min, told.max) if told and told.has_min_max and not told.null_count else None
-
-
-def _instants(group: pq.RowGroupMetaData, place: int) -> tuple[int, int] | None:
-    told = group.column(place).statistics
-    return (told.min_raw, told.max_raw) if told and told.has_min_max else None
 
 
 def _coded(column: pa.ChunkedArray) -> pa.DictionaryArray:

@@ -17,6 +17,7 @@ from jobs import fixes as reading
 from jobs import movement as step
 from jobs.department import Outcome
 from lakehouse.contract import Contract
+from lakehouse.geo import curve
 from lakehouse.geo.stays import Fixes, advance, finished, unknown
 from lakehouse.privacy import pseudonym, pseudonym_key
 from lakehouse.runs import Run
@@ -62,7 +63,8 @@ class City:
         self.slices: dict[date, list[Row]] = {}
         self._runs = 0
 
-    def deliver(self, rows: Iterable[Row], day: date = DAY) -> None:
+    def deliver(self, rows: Iterable[Row], day: date = DAY, *, laid_out: bool = True) -> None:
+        """Silver as cleaning leaves it, or, not `laid_out`, as it was left before silver lay by vehicle."""
         self.slices[day] = list(rows)
         plate, at, lon, lat = zip(*self.slices[day], strict=True) if self.slices[day] else ([],) * 4
         batch = pa.record_batch(
@@ -74,6 +76,8 @@ class City:
                 "_day": pa.array([day] * len(plate), pa.date32()),
             }
         )
+        if laid_out:
+            batch = batch.append_column("_track", curve.track(batch["plate"], batch["gps_at"])).sort_by("_track")
         silver = Table(self.settings.home / "silver" / self.contract.table)
         silver.replace_slice(day, batch.schema, [batch] if len(plate) else [], Commit("clean"))
 
@@ -289,11 +293,18 @@ def test_killed_between_two_tables_and_run_again_is_as_if_nothing_had_been(
     assert city.stored() == city.recomputed()
 
 
-def test_parts_of_vehicles_give_what_one_gives(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("laid_out", [True, False])
+def test_parts_of_vehicles_give_what_one_gives(city: City, monkeypatch: pytest.MonkeyPatch, laid_out: bool) -> None:
     rows = [row for n in range(7) for row in parked((121.0 + n / 100, 32.0), clock("08:00"), clock("10:00"), f"A{n}")]
     monkeypatch.setattr(reading, "PART_ROWS", 200)
-    city.deliver([rows[i] for i in np.random.default_rng(2).permutation(len(rows))])
+    monkeypatch.setattr("lakehouse.table._WRITING", {"compression": "SNAPPY", "max_row_group_size": 64})
+    monkeypatch.setattr("lakehouse.table._ALONG", {})
+    city.deliver([rows[i] for i in np.random.default_rng(2).permutation(len(rows))], laid_out=laid_out)
+    parts: list[reading.Part] = []
+    real = reading.Reader.read
+    monkeypatch.setattr(reading.Reader, "read", lambda reader, day, part: parts.append(part) or real(reader, day, part))
     city.run()
+    assert len(parts) > 1
     assert city.stored() == city.recomputed() and len(city.rows("stays")) == 7
 
 
