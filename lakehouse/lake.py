@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lakehouse.geo.write import Written
-    from lakehouse.positions import Found, Moment
+    from lakehouse.pruning import Read
     from lakehouse.report.map import Map
 
 _AT_ONCE = 100_000
@@ -32,6 +32,9 @@ _AT_ONCE = 100_000
 
 _HEAD = 20
 """Rows a notebook shows of an answer."""
+
+Moment = datetime | date | str
+"""An instant; without offset it is wall-clock time in Asia/Shanghai, a date its first instant."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,25 @@ class Rows:
 
     def _versions(self) -> dict[str, int | None]:
         return {name: self.lake.version(name) for name in queries.tables_of(self.query)}
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows that lie where and when they were asked for, and what was read of the tables for them. A notebook shows the first."""
+
+    rows: pa.Table
+    read: "Read"
+
+    def to_arrow(self) -> pa.Table:
+        """All rows; instants in UTC."""
+        return self.rows
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """All rows; instants in UTC."""
+        return self.rows.to_pandas()
+
+    def _repr_html_(self) -> str:
+        return self.rows.slice(0, _HEAD).to_pandas().to_html(index=False)
 
 
 @dataclass(frozen=True)
@@ -150,12 +172,12 @@ class Lake:
         self,
         table: str,
         polygon: Any,
-        start: "Moment | None" = None,
-        end: "Moment | None" = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
         *,
         at: str | None = None,
         masked: bool = True,
-    ) -> "Found":
+    ) -> Found:
         """The rows of a table in a polygon, its border included, from `start` until before `end`; `.read` says what it cost.
 
         `polygon` is GeoJSON or a shape of shapely in WGS-84, or a district's code. `at` names the column of instants where
@@ -166,8 +188,8 @@ class Lake:
         return positions.within(self, table, polygon, start, end, at, masked)
 
     def track(
-        self, vehicle: str, start: "Moment | None" = None, end: "Moment | None" = None, *, masked: bool = True
-    ) -> "Found":
+        self, vehicle: str, start: Moment | None = None, end: Moment | None = None, *, masked: bool = True
+    ) -> Found:
         """The fixes of a vehicle from `start` until before `end` in order of time: `dataset vehicle at lon lat district`.
 
         All datasets are asked that describe fixes of vehicles.
@@ -178,7 +200,7 @@ class Lake:
 
     def map(
         self,
-        rows: "Rows | pa.Table | pd.DataFrame",
+        rows: "Rows | Found | pa.Table | pd.DataFrame",
         *,
         color: str | None = None,
         geometry: str | None = None,
@@ -193,6 +215,16 @@ class Lake:
 
         layers = self.settings.catalog / "standards" / "layers"
         return draw(_table(rows), layers, color, geometry, tooltip)
+
+    def nearest(self, table: str, points: Any, k: int = 1, radius_m: float = 200.0, *, masked: bool = True) -> Found:
+        """Each point with the `k` nearest rows of a table within `radius_m` metres, nearest first.
+
+        `points` is a table or data frame with `lon` and `lat`. Its columns stay, `distance_m` and the table's columns as
+        `near_<column>` come beside them; a point without neighbours stands there once, with nulls.
+        """
+        from lakehouse import positions
+
+        return positions.nearest(self, table, points, k, radius_m, masked)
 
     def quality(self, dataset: str) -> "pd.DataFrame":
         """The results of `department.dataset` on its last judged day until the release, broken checks first."""
@@ -230,9 +262,9 @@ class Lake:
         return self.sql(query, department=department, day=day, revision=revision).to_pandas()
 
 
-def _table(rows: "Rows | pa.Table | pd.DataFrame") -> pa.Table:
+def _table(rows: "Rows | Found | pa.Table | pd.DataFrame") -> pa.Table:
     """Rows in whatever form a notebook has them, geometries of a GeoDataFrame as well-known binary in WGS-84."""
-    if isinstance(rows, Rows):
+    if isinstance(rows, Rows | Found):
         return rows.to_arrow()
     if isinstance(rows, pa.Table):
         return rows

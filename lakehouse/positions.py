@@ -4,10 +4,10 @@ A question becomes bounds and stretches of the columns by which the table lies o
 groups that can hold an answer are read, and every row of them is tested exactly.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,41 +19,16 @@ from lakehouse.document import read_document
 from lakehouse.errors import ContractError, UsageError
 from lakehouse.geo import curve
 from lakehouse.geo.layer import feature, read_layer, said
+from lakehouse.geo.nearest import EARTH_RADIUS_M, NONE, Near
 from lakehouse.geo.regions import NOWHERE, Regions
+from lakehouse.lake import Found, Lake, Moment
 from lakehouse.pruning import Read, Sought
 from lakehouse.settings import ZONE
 from lakehouse.table import Table
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from lakehouse.lake import Lake
-
-Moment = datetime | date | str
-"""An instant; without offset it is wall-clock time in Asia/Shanghai, a date its first instant."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """Rows, and what was read of the tables for them. A notebook shows the first."""
-
-    rows: pa.Table
-    read: Read
-
-    def to_arrow(self) -> pa.Table:
-        """All rows; instants in UTC."""
-        return self.rows
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """All rows; instants in UTC."""
-        return self.rows.to_pandas()
-
-    def _repr_html_(self) -> str:
-        return self.rows.slice(0, 20).to_pandas().to_html(index=False)
-
 
 def within(
-    lake: "Lake", name: str, polygon: Any, start: Moment | None, end: Moment | None, at: str | None, masked: bool
+    lake: Lake, name: str, polygon: Any, start: Moment | None, end: Moment | None, at: str | None, masked: bool
 ) -> Found:
     """The rows of one table in a polygon, its border included, from `start` until before `end`."""
     version, table = lake.version(name), _table(lake, name)
@@ -81,7 +56,7 @@ def within(
     return Found(queries.masked(lake.settings, name, rows) if masked else rows, read)
 
 
-def track(lake: "Lake", vehicle: str, start: Moment | None, end: Moment | None, masked: bool) -> Found:
+def track(lake: Lake, vehicle: str, start: Moment | None, end: Moment | None, masked: bool) -> Found:
     """The fixes of one vehicle from `start` until before `end`, of all datasets that describe fixes of vehicles."""
     first, last = instant(start), instant(end)
     found, read = [_FIXES.empty_table()], Read()
@@ -110,6 +85,65 @@ def track(lake: "Lake", vehicle: str, start: Moment | None, end: Moment | None, 
     return Found(pa.concat_tables(found).sort_by([("at", "ascending"), ("dataset", "ascending")]), read)
 
 
+def nearest(lake: Lake, name: str, points: Any, k: int, radius_m: float, masked: bool) -> Found:
+    """Each point with the rows of one table that are nearest to it: every point is there at least once."""
+    if k < 1 or not 0 <= radius_m < math.inf:
+        raise UsageError(
+            f"k: {k}, radius_m: {radius_m}", hint="ask for at least one within a finite distance in metres"
+        )
+    asked = _points(points)
+    version, table = lake.version(name), _table(lake, name)
+    lon, lat = _position(name, table.open(version).to_pyarrow_dataset().schema.names)
+    x, y = _floats(asked, "lon"), _floats(asked, "lat")
+
+    def test(rows: pa.Table) -> NDArray[np.bool_]:
+        return np.isfinite(_floats(rows, lon)) & _there(rows)
+
+    bounds = dict(zip((lon, lat), _around(x, y, radius_m), strict=True))
+    rows, read = pruning.read(table, version, Sought(bounds), test, threads=lake.settings.threads)
+    index, distance = Near(_floats(rows, lon), _floats(rows, lat)).nearest(x, y, k, radius_m)
+    kept = index != NONE
+    kept[:, 0] = True
+    of = np.nonzero(kept)[0]
+    found = pa.array(index[kept], mask=index[kept] == NONE)
+    rows = queries.masked(lake.settings, name, rows) if masked else rows
+    theirs = rows.take(found).rename_columns([f"near_{column}" for column in rows.column_names])
+    told = asked.take(of).append_column("distance_m", pa.array(distance[kept], mask=index[kept] == NONE))
+    return Found(
+        pa.Table.from_arrays([*told.columns, *theirs.columns], [*told.column_names, *theirs.column_names]), read
+    )
+
+
+def _points(points: Any) -> pa.Table:
+    """A table, a data frame or columns, with `lon` and `lat`. Raises UsageError for anything else."""
+    try:
+        asked = points if isinstance(points, pa.Table) else pa.table(points)
+        return asked.set_column(asked.column_names.index("lon"), "lon", asked["lon"].cast(pa.float64())).set_column(
+            asked.column_names.index("lat"), "lat", asked["lat"].cast(pa.float64())
+        )
+    except (pa.ArrowException, LookupError, TypeError, ValueError) as error:
+        hint = "give a table or data frame with columns `lon` and `lat` in WGS-84 degrees"
+        raise UsageError(f"not points to look from: {error}", hint=hint) from error
+
+
+def _around(
+    lon: NDArray[np.float64], lat: NDArray[np.float64], radius_m: float
+) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Bounds of longitude and latitude of everything within the radius of any point that is on the globe."""
+    known = (np.abs(lon) <= 180) & (np.abs(lat) <= 90)
+    if not known.any():
+        return (0.0, 0.0), (0.0, 0.0)
+    angle = radius_m / EARTH_RADIUS_M
+    up = math.degrees(angle) + 1e-9
+    south, north = float(lat[known].min()) - up, float(lat[known].max()) + up
+    across = 360.0
+    if max(-south, north) < 90 and angle < math.pi / 2:
+        widest = math.cos(math.radians(max(-south, north)))
+        across = math.degrees(math.asin(min(1.0, math.sin(angle) / widest))) + 1e-9
+    west, east = float(lon[known].min()) - across, float(lon[known].max()) + across
+    return ((west, east) if west >= -180 and east <= 180 else (None, None)), (south, north)
+
+
 _FIXES = pa.schema(
     {
         "dataset": pa.string(),
@@ -134,7 +168,7 @@ def instant(moment: Moment | None) -> datetime | None:
     return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=ZONE)
 
 
-def _table(lake: "Lake", name: str) -> Table:
+def _table(lake: Lake, name: str) -> Table:
     layer, _, table = name.partition(".")
     if layer == "ops":
         raise UsageError(f"{name} has no positions", hint="`lake.tables()` lists the tables of the release")
@@ -153,7 +187,7 @@ def _dataset(name: str) -> str:
     return name.partition(".")[2].replace("__", ".", 1)
 
 
-def _fix(lake: "Lake", name: str) -> Mapping[str, str]:
+def _fix(lake: Lake, name: str) -> Mapping[str, str]:
     """The columns that play the parts of a fix in a table of silver; nothing where its contract says nothing of it."""
     department, _, dataset = name.partition(".")[2].partition("__")
     document = read_document(lake.settings.catalog / "contracts" / department / f"{dataset}.yml", [])
@@ -163,7 +197,7 @@ def _fix(lake: "Lake", name: str) -> Mapping[str, str]:
         return {}
 
 
-def _regions(lake: "Lake", polygon: Any) -> Regions:
+def _regions(lake: Lake, polygon: Any) -> Regions:
     """The polygon alone: GeoJSON, whatever gives itself as such (`__geo_interface__`), or a code of the city's districts."""
     if isinstance(polygon, str):
         districts = read_layer(lake.settings.catalog / "standards/layers/districts.geojson")

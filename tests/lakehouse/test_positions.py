@@ -225,3 +225,35 @@ def test_tables_without_positions_or_instants_say_so(home: Path) -> None:
     for name in ("silver.transport__fixes", "ops.runs"):
         with pytest.raises(UsageError, match="no positions"):
             lake.within(name, POLYGONS[0])
+
+
+def test_the_nearest_rows_of_every_point_and_no_point_lost(home: Path) -> None:
+    rows = fixes(3000, 1, "space")
+    write(home, rows)
+    points = {
+        "name": list("abcdef"),
+        "lon": [120.7, 120.71, 10.0, None, 32.0, 179.995],
+        "lat": [32.1, 32.1, 10.0, 32, 120, 90],
+    }
+    found = opened(home).nearest("silver.transport__fixes", points, k=2, radius_m=5000.0)
+    told = found.to_arrow().to_pylist()
+    assert [row["name"] for row in told] == ["a", "a", "b", "b", "c", "d", "e", "f"]
+    assert [row["distance_m"] is None for row in told] == [False] * 4 + [True] * 3 + [False]
+    assert told[0]["distance_m"] <= told[1]["distance_m"] and told[7]["near__lat"] == 90
+    assert all("*" in row["near_plate"] for row in told[:4] if row["near_plate"])
+    few = opened(home).nearest("silver.transport__fixes", pa.table({"lon": [120.7], "lat": [32.1]}), 2, 5000.0)
+    assert few.to_arrow()["distance_m"].to_pylist() == [row["distance_m"] for row in told[:2]]
+    assert few.read.bytes < found.read.bytes
+    none = opened(home).nearest("silver.transport__fixes", pa.table({"lon": [10], "lat": [10]}).to_pandas())
+    assert none.to_arrow().select(["lon", "distance_m"]).to_pylist() == [{"lon": 10.0, "distance_m": None}]
+
+
+@pytest.mark.parametrize(
+    ("points", "k", "radius"),
+    [({"lon": [1.0]}, 1, 5.0), (5, 1, 5.0), ({"lon": ["x"], "lat": [1]}, 1, 5.0), ({"lon": [1], "lat": [1]}, 0, 5.0),
+     ({"lon": [1], "lat": [1]}, 1, float("nan")), ({"lon": [1], "lat": [1]}, 1, -1.0)],
+)  # fmt: skip
+def test_points_or_distances_that_are_none_are_refused(home: Path, points: Any, k: int, radius: float) -> None:
+    write(home, fixes(10, 1, None))
+    with pytest.raises(UsageError):
+        opened(home).nearest("silver.transport__fixes", points, k, radius)
