@@ -165,6 +165,11 @@ def _apart(order: np.ndarray, pairs: list[tuple[int, int]], rows: int) -> list[t
     return chosen
 
 
+def late(table: pa.Table, rng: Random, rows: int, *, at: str, before: str, **choice: Any) -> Hit:
+    """Changes nothing: names the rows from `before` the day, which `samples.fleets` kept back from the last delivery."""
+    return table, np.flatnonzero(pc.less(table[at], before).to_numpy())
+
+
 def renamed(table: pa.Table, rng: Random, rows: int, *, column: str, to: str, **choice: Any) -> Hit:
     """A column comes under another name."""
     return table.rename_columns([to if name == column else name for name in table.column_names]), _NOBODY
@@ -200,6 +205,7 @@ TABLE_DEFECTS: dict[str, Callable[..., Hit]] = {
     "impossible_date": set_value,
     "missing_consequence": set_value,
     "missing_value": set_value,
+    "late_fixes": late,
     "mojibake": mojibake,
     "null_island": moved,
     "out_of_range": set_value,

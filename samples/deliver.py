@@ -9,8 +9,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow.csv as pcsv
+
 from lakehouse.contract import Contract
 from lakehouse.source import FileSource
+from samples import fleets
 from samples.arrival import Arrival, planned
 from samples.catalog import contracts
 from samples.city import DAYS, City, build
@@ -25,7 +28,8 @@ def deliver(home: Path, *, seed: int = 7, days: Sequence[date] = DAYS) -> None:
     """Everything the departments deliver on `days`, below `home`; the same bytes for the same seed.
 
     `inbox/<department>/<dataset>/<day>/` holds files, `sample/` the rows behind the servers (`samples.serve`),
-    `inbox/arrivals.csv` when each delivery is first seen and when it is due, `inbox/truth.csv` every planted defect.
+    `inbox/arrivals.csv` when each delivery is first seen and when it is due, `inbox/truth.csv` every planted defect;
+    `inbox/stays.csv`, `sites.csv` and `detours.csv` where vehicles were (`samples.fleets`).
     """
     city = build(seed)
     expected = [(c, day) for day in sorted(days) for c in contracts().values() if c.arrives.expected_on(day)]
@@ -33,6 +37,10 @@ def deliver(home: Path, *, seed: int = 7, days: Sequence[date] = DAYS) -> None:
         done = list(pool.map(lambda item: _deliver(home, city, *item), expected))
     _write(home / "inbox" / "arrivals.csv", Arrival, [arrival for arrival, _ in done])
     _write(home / "inbox" / "truth.csv", Truth, [truth for _, truths in done for truth in truths])
+    stays = fleets.stays(city, days)
+    whereabouts = {"stays": stays, "detours": fleets.detours(city, days), "sites": fleets.sites(city, stays)}
+    for name, table in whereabouts.items():
+        pcsv.write_csv(table, home / "inbox" / f"{name}.csv")
 
 
 def _deliver(home: Path, city: City, contract: Contract, day: date) -> tuple[Arrival, list[Truth]]:

@@ -1,17 +1,28 @@
-"""Vehicles that drive between stops, stay, and drive on."""
+"""Positions of vehicles on their tours, as receivers report them, and the truth about where they stayed."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
-from samples.city import City
+from samples.habits import Hubs, Tour
+from samples.roads import EAST, METRES
+from samples.routes import Route
 
-_KM_PER_DEGREE = 111.2
+DAY_S = 86_400
 _JITTER_DEG = 3e-5  # about 3 m, a receiver's own noise
-_FIRST_HOUR, _HOURS = 4.5, 15.9
-_STOPS = 7
+_PARKED_DEG = 8e-5  # about 8 m: every vehicle has a parking place of its own
+_WAKES_S, _SLEEPS_S = 16_200, 73_800
+"""From 20:30 to 04:30 a receiver reports seldom."""
+_LATEST_S = _SLEEPS_S - 600
+"""Who would be home later leaves out the last stops."""
+_LOST = 0.05
+"""The share of vehicles that lose their receiver for a while on the way, once a day."""
+_LONG_S = 1_800
+"""Only trips longer than this have such a gap, of 15 to 80 % of them."""
 
 
 @dataclass(frozen=True)
@@ -25,44 +36,123 @@ class Tracks:
     speed_kmh: np.ndarray
     heading: np.ndarray
 
+    def where(self, kept: np.ndarray) -> "Tracks":
+        """Some of the fixes."""
+        return Tracks(**{name: values[kept] for name, values in vars(self).items()})
 
-def tracks(rng: np.random.Generator, city: City, *, stops: np.ndarray, vehicles: int, fixes: int) -> Tracks:
-    """`fixes` evenly timed fixes a vehicle between 04:30 and 20:30; stays of 10 to 90 minutes at random `stops`."""
-    route = rng.choice(stops, (vehicles, _STOPS))
-    lon, lat = city.places.lon[route], city.places.lat[route]
-    interval = _HOURS * 3600 / fixes
-    since = _FIRST_HOUR * 3600 + rng.integers(0, int(interval), (vehicles, 1))
-    second = (since + np.arange(fixes) * interval).astype(int)
-    times = _timetable(rng, lon, lat)
-    x = np.stack([np.interp(s, t, np.repeat(v, 2)) for s, t, v in zip(second, times, lon, strict=True)])
-    y = np.stack([np.interp(s, t, np.repeat(v, 2)) for s, t, v in zip(second, times, lat, strict=True)])
-    step = np.diff(x, axis=1, append=x[:, -1:]) * 0.85, np.diff(y, axis=1, append=y[:, -1:])
-    speed = np.hypot(*step) * _KM_PER_DEGREE / (interval / 3600)
+    def then(self, other: "Tracks", *, later_s: int) -> "Tracks":
+        """These fixes, and others whose seconds count from a midnight `later_s` later."""
+        moved = vars(other) | {"second": other.second + later_s}
+        return Tracks(**{name: np.concatenate([values, moved[name]]) for name, values in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Stay:
+    """A vehicle at a hub, from one second of the day to another; the first and last of a day reach to midnight."""
+
+    vehicle: int
+    hub: int
+    began_s: float
+    ended_s: float
+
+
+@dataclass(frozen=True)
+class Driven:
+    """A vehicle's day: its stays, the seconds and positions (WGS-84) between which it moves evenly, and when it is silent.
+
+    On the way to stay `astray`, counted from 0, it passed somewhere off the fastest way; 0: on none.
+    """
+
+    stays: tuple[Stay, ...]
+    astray: int
+    seconds: np.ndarray
+    line: np.ndarray
+    silent: tuple[float, float]
+
+
+def driven(rng: np.random.Generator, hubs: Hubs, tours: Sequence[Tour], parking: np.ndarray) -> list[Driven]:
+    """How the tours went, one a vehicle: home by twenty past eight in the evening. `parking`: see `parking_places`."""
+    return [_day(rng, hubs, vehicle, tour, parking[vehicle]) for vehicle, tour in enumerate(tours)]
+
+
+def parking_places(rng: np.random.Generator, vehicles: int) -> np.ndarray:
+    """How far from a hub's position each vehicle parks (degrees): the same for all hubs, and for all days."""
+    return rng.normal(0, _PARKED_DEG, (vehicles, 2))
+
+
+def tracks(rng: np.random.Generator, days: Sequence[Driven], *, fixes: int, asleep_s: int) -> Tracks:
+    """About `fixes` fixes a vehicle: one in `asleep_s` seconds by night, evenly timed in between."""
+    night = np.append(np.arange(0, _WAKES_S, asleep_s), np.arange(_SLEEPS_S, DAY_S, asleep_s))
+    interval = (_SLEEPS_S - _WAKES_S) / (fixes - len(night))
+    clock = np.sort(np.append(night, _WAKES_S + np.arange(fixes - len(night)) * interval))
+    second = (clock + rng.integers(0, int(interval), (len(days), 1))).astype(int)
+    x, y = (
+        np.stack([np.interp(s, day.seconds, day.line[:, axis]) for s, day in zip(second, days, strict=True)])
+        for axis in (0, 1)
+    )
+    step = np.diff(x, axis=1, append=x[:, -1:]) * EAST, np.diff(y, axis=1, append=y[:, -1:])
+    speed = np.hypot(*step) * METRES / np.diff(second, axis=1, append=DAY_S) * 3.6
     heading = np.degrees(np.arctan2(*step)).astype(int) % 360
     noise = rng.normal(0, _JITTER_DEG, (2, *x.shape))
-    return Tracks(
-        vehicle=np.repeat(np.arange(vehicles), fixes),
+    silent = np.array([day.silent for day in days])
+    heard = (second < silent[:, :1]) | (second >= silent[:, 1:])
+    found = Tracks(
+        vehicle=np.repeat(np.arange(len(days)), fixes),
         second=second.ravel(),
         lon=(x + noise[0]).ravel(),
         lat=(y + noise[1]).ravel(),
         speed_kmh=np.clip(speed, 0, 110).ravel(),
         heading=heading.ravel(),
     )
-
-
-def _timetable(rng: np.random.Generator, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
-    """Arrival and departure second at every stop, per vehicle; 30 to 70 km/h in between."""
-    distance = np.hypot(np.diff(lon, axis=1) * 0.85, np.diff(lat, axis=1)) * _KM_PER_DEGREE
-    driving = distance / rng.uniform(30, 70, distance.shape) * 3600 + 1
-    staying = rng.uniform(600, 5_400, lon.shape)
-    pieces = np.zeros((lon.shape[0], 2 * lon.shape[1]))
-    pieces[:, 0] = _FIRST_HOUR * 3600 + rng.uniform(0, 3 * 3600, lon.shape[0])
-    pieces[:, 1::2] = staying
-    pieces[:, 2::2] = driving
-    return pieces.cumsum(axis=1)
+    return found.where(heard.ravel())
 
 
 def clock(day: date) -> pa.Array:
-    """Every second of the day before `day` as `2026-02-28 00:00:00`."""
-    seconds = np.datetime64(day - timedelta(1), "s") + np.arange(86_400)
+    """Every second of the two days before `day` as `2026-02-28 00:00:00`."""
+    seconds = np.datetime64(day - timedelta(2), "s") + np.arange(2 * DAY_S)
     return pa.array(np.char.replace(np.datetime_as_string(seconds), "T", " "))
+
+
+def _day(rng: np.random.Generator, hubs: Hubs, vehicle: int, tour: Tour, parking: np.ndarray) -> Driven:
+    stops, minutes, legs = _in_time(hubs, tour)
+    spots = hubs.at[stops] + parking
+    at, silent = tour.starts * 60 if legs else DAY_S, (float(DAY_S), float(DAY_S))
+    stays, seconds, lines = [Stay(vehicle, stops[0], 0, at)], [np.zeros(1)], [spots[:1]]
+    for number, leg in enumerate(legs, 1):
+        line = np.concatenate([spots[[number - 1]], leg.line[1:-1], spots[[number]]])
+        times = at + leg.seconds.cumsum()
+        arrives = float(times[-1])
+        leaves = arrives + minutes[number - 1] * 60 if number < len(legs) else DAY_S
+        if silent[0] == DAY_S and arrives - at > _LONG_S and rng.random() < _LOST:
+            silent = (at + (arrives - at) * 0.15, at + (arrives - at) * 0.8)
+        seconds.append(times)
+        lines.append(line)
+        stays.append(Stay(vehicle, stops[number], arrives, leaves))
+        at = leaves
+    seconds.append(np.array([float(DAY_S)]))
+    lines.append(spots[[len(legs)]])
+    astray = tour.astray if tour.via >= 0 and tour.astray <= len(legs) else 0
+    return Driven(tuple(stays), astray, np.concatenate(seconds), np.concatenate(lines), silent)
+
+
+def _in_time(hubs: Hubs, tour: Tour) -> tuple[list[int], list[float], list[Route]]:
+    """The stops, the minutes at those in between and the ways there, without the last stops if they would take too long."""
+    stops, minutes = list(tour.stops), list(tour.minutes)
+    while len(stops) > 2:
+        legs = list(_legs(hubs, stops, tour))
+        if tour.starts * 60 + sum(float(leg.seconds.sum()) for leg in legs) + sum(minutes) * 60 <= _LATEST_S:
+            return stops, minutes, legs
+        del stops[-2], minutes[-1]
+        if stops[-2] == stops[-1]:
+            del stops[-1], minutes[-1:]
+    return stops, minutes, [] if stops[0] == stops[-1] else list(_legs(hubs, stops, tour))
+
+
+def _legs(hubs: Hubs, stops: Sequence[int], tour: Tour) -> Iterator[Route]:
+    """The ways from stop to stop."""
+    for number, (start, end) in enumerate(pairwise(stops), 1):
+        if number == tour.astray and tour.via >= 0:
+            way = hubs.routes.between(start, tour.via).then(hubs.routes.between(tour.via, end))
+        else:
+            way = hubs.routes.between(start, end)
+        yield Route(way.line, way.seconds / tour.pace)

@@ -8,6 +8,7 @@ import heapq
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,10 @@ class Road:
         return float(np.hypot(*steps.T).sum() * METRES)
 
 
-def read(path: Path) -> list[Road]:
+@cache
+def read(path: Path) -> tuple[Road, ...]:
     """The roads of a layer, in the file's order."""
-    return [
+    return tuple(
         Road(
             p["id"],
             p["highway"],
@@ -67,7 +69,7 @@ def read(path: Path) -> list[Road]:
         )
         for feature in json.loads(path.read_text("utf-8"))["features"]
         for p in [feature["properties"]]
-    ]
+    )
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,11 @@ def features(city: shapely.Geometry, streets: list[str], seed: int = 7) -> Itera
         }
 
 
-def shortest(start: int, arcs: list[list[tuple[int, float]]]) -> tuple[list[float], list[int]]:
-    """Dijkstra: the cost from a junction to every other (infinite where no way leads) and each one's junction before."""
+def shortest(start: int, arcs: list[list[tuple[int, float]]], most: float = np.inf) -> tuple[list[float], list[int]]:
+    """Dijkstra: the cost from a junction to every other (infinite where no way leads) and each one's junction before.
+
+    Nothing further than `most` is looked for.
+    """
     cost, before = [np.inf] * len(arcs), [-1] * len(arcs)
     cost[start] = 0.0
     queue = [(0.0, start)]
@@ -112,7 +117,7 @@ def shortest(start: int, arcs: list[list[tuple[int, float]]]) -> tuple[list[floa
         if so_far > cost[here]:
             continue
         for there, more in arcs[here]:
-            if (total := so_far + more) < cost[there]:
+            if (total := so_far + more) < cost[there] and total <= most:
                 cost[there], before[there] = total, here
                 heapq.heappush(queue, (total, there))
     return cost, before

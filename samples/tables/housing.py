@@ -56,8 +56,8 @@ def rental_listings(city: City, day: date) -> pa.Table:
 
 def construction_sites(city: City, day: date) -> pa.Table:
     """About 400 sites, each a little further every day; two more each day."""
-    rng, n = city.always("construction_sites"), 450
-    place = rng.permutation(len(city.places.lon))[:n]
+    rng, place = city.always("progress"), city.construction_sites
+    n = len(place)
     age = (day - DAYS[0]).days
     started = np.datetime64("2024-01-01") + rng.integers(0, 600, n)
     planned = np.datetime64("2026-06-01") + rng.integers(0, 800, n)

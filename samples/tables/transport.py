@@ -5,16 +5,22 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from samples import draw, movement
-from samples.city import DAYS, HAZMAT_FIRMS, REFERABLE_CARS, REFERABLE_FIRMS, REFERABLE_PEOPLE, TANKERS, City
+from samples import draw, fleets, movement
+from samples.city import (
+    DAYS,
+    HAZMAT_FIRMS,
+    REFERABLE_CARS,
+    REFERABLE_FIRMS,
+    REFERABLE_PEOPLE,
+    REFERABLE_TANKERS,
+    TANKERS,
+    City,
+)
 from samples.datum import gcj02
 
-CARRIERS = np.arange(HAZMAT_FIRMS)[np.arange(HAZMAT_FIRMS) % 4 == 1]
-"""Firms in the dangerous goods trade, by their place in `City.firms`."""
 DENSE_DAYS = (DAYS[0], DAYS[3])
 """Days of close watch: a fix every 20 seconds instead of every minute, over 200 MB."""
-REFERABLE_TANKERS = TANKERS - 60
-_FIXES = {True: 3_000, False: 950}
+_FIXES = {True: 3_060, False: 950}
 _VIN = np.array(list("ABCDEFGHJKLMNPRTUVWXYZ0123456789"))
 _GOODS = {
     "1203": "汽油", "1202": "柴油", "1230": "甲醇", "1294": "甲苯", "1075": "液化石油气", "1972": "冷冻液态甲烷",
@@ -22,16 +28,11 @@ _GOODS = {
 }  # fmt: skip
 
 
-def owners(city: City) -> np.ndarray:
-    """The carrier of each tanker, by its place in `City.firms`."""
-    return CARRIERS[np.arange(len(city.tankers)) % len(CARRIERS)]
-
-
 def hazmat_vehicles(city: City, day: date) -> pa.Table:
     """The licensed vehicles; one more each day."""
     rng = city.always("hazmat_vehicles")
     n = len(city.tankers)
-    owner = owners(city)
+    owner = city.tanker_owners
     return pa.table({
         "plate": city.tankers,
         "vin": ["L" + "".join(rng.choice(_VIN, 10)) + f"{k:06d}" for k in range(n)],
@@ -70,21 +71,18 @@ def waybills(city: City, day: date) -> pa.Table:
 
 def hazmat_gps(city: City, day: date) -> pa.Table:
     """Fixes of all tankers on the day before, vehicle by vehicle, on GCJ-02; about 85 bytes a row of CSV."""
-    rng = city.draw("hazmat_gps", day)
-    fixes = _FIXES[day in DENSE_DAYS]
-    stops = city.firms.place[:HAZMAT_FIRMS]
-    tracks = movement.tracks(rng, city, stops=stops, vehicles=REFERABLE_TANKERS + 40, fixes=fixes)
+    tracks = fleets.tracks(city, fleets.TANKERS, day, fixes=_FIXES[day in DENSE_DAYS])
     vehicle = pa.array(tracks.vehicle)
     lon, lat = gcj02(tracks.lon, tracks.lat)
     firmware = np.array(["v2.1", "v2.3", "v3.0"])[np.arange(TANKERS) % 3]
     return pa.table({
         "plate": pa.array(city.tankers).take(vehicle),
-        "gps_at": movement.clock(day).take(pa.array(tracks.second)),
+        "gps_at": movement.clock(day).take(pa.array(tracks.second + movement.DAY_S)),
         "lon": lon.round(6),
         "lat": lat.round(6),
         "speed_kmh": tracks.speed_kmh.round(1),
         "heading": tracks.heading,
-        "firm": pa.array(city.firms.uscc[owners(city)]).take(vehicle),
+        "firm": pa.array(city.firms.uscc[city.tanker_owners]).take(vehicle),
         "device_fw": pa.array(firmware).take(vehicle),
     })  # fmt: skip
 

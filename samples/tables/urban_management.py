@@ -5,8 +5,8 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from samples import draw, movement
-from samples.city import HAZMAT_FIRMS, City
+from samples import draw, fleets, movement
+from samples.city import City
 from samples.datum import gcj02
 
 _CATEGORIES = ("暴露垃圾", "占道经营", "违规停车", "渣土撒漏", "井盖缺失", "非法小广告")
@@ -33,13 +33,11 @@ def cases(city: City, day: date) -> pa.Table:
 
 
 def muck_trucks(city: City, day: date) -> pa.Table:
-    """A fix every three minutes of 400 trucks on the day before, vehicle by vehicle."""
-    rng = city.draw("muck_trucks", day)
-    stops = city.firms.place[HAZMAT_FIRMS : HAZMAT_FIRMS + 300]
-    tracks = movement.tracks(rng, city, stops=stops, vehicles=400, fixes=300)
+    """A fix every four minutes of 400 trucks on the day before, vehicle by vehicle."""
+    tracks = fleets.tracks(city, fleets.TRUCKS, day, fixes=300)
     return pa.table({
         "plate": city.muck_trucks[tracks.vehicle],
-        "gps_at": movement.clock(day).take(pa.array(tracks.second)),
+        "gps_at": movement.clock(day).take(pa.array(tracks.second + movement.DAY_S)),
         "lon": tracks.lon.round(6),
         "lat": tracks.lat.round(6),
         "speed_kmh": tracks.speed_kmh.round(1),

@@ -10,7 +10,7 @@ from samples import layers, roads
 
 
 @pytest.fixture(scope="module")
-def net() -> list[roads.Road]:
+def net() -> tuple[roads.Road, ...]:
     return roads.read(layers.FOLDER / "roads.geojson")
 
 
@@ -22,7 +22,7 @@ def test_the_layer_is_small_and_has_exactly_the_declared_properties() -> None:
         assert feature["geometry"]["type"] == "LineString"
 
 
-def test_roads_meet_only_at_their_ends_and_lie_in_the_city(net: list[roads.Road]) -> None:
+def test_roads_meet_only_at_their_ends_and_lie_in_the_city(net: tuple[roads.Road, ...]) -> None:
     lines = [shapely.LineString(road.line) for road in net]
     inner = layers.city().buffer(-0.01)
     shapely.prepare(inner)
@@ -32,7 +32,7 @@ def test_roads_meet_only_at_their_ends_and_lie_in_the_city(net: list[roads.Road]
     assert len({road.id for road in net}) == len(net)
 
 
-def test_every_junction_can_be_reached_and_left_one_way_streets_kept(net: list[roads.Road]) -> None:
+def test_every_junction_can_be_reached_and_left_one_way_streets_kept(net: tuple[roads.Road, ...]) -> None:
     numbers: dict[tuple[float, ...], int] = {}
     forth: list[tuple[int, int]] = []
     for road in net:
@@ -46,7 +46,7 @@ def test_every_junction_can_be_reached_and_left_one_way_streets_kept(net: list[r
     assert sum(road.oneway for road in net) > 100
 
 
-def test_few_bridges_cross_the_river_and_trunk_roads_do(net: list[roads.Road]) -> None:
+def test_few_bridges_cross_the_river_and_trunk_roads_do(net: tuple[roads.Road, ...]) -> None:
     river = shapely.LineString(roads.RIVER)
     bridges = [road for road in net if river.intersects(shapely.LineString(road.line))]
     assert 5 <= len(bridges) <= roads.BRIDGES

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 import shapely
 
-from samples import layers, movement
+from samples import fleets, layers
 from samples.catalog import contracts
 from samples.city import DAYS, REFERABLE_FIRMS, REFERABLE_PEOPLE, build
 from samples.tables import TABLES
@@ -50,11 +50,10 @@ def test_every_place_lies_well_inside_the_city() -> None:
 
 
 def test_vehicles_stay_inside_the_city_and_below_120_kmh() -> None:
-    rng = CITY.draw("a test", MONDAY)
-    tracks = movement.tracks(rng, CITY, stops=CITY.firms.place, vehicles=60, fixes=400)
+    tracks = fleets.tracks(CITY, fleets.TRUCKS, MONDAY, fixes=300)
     assert shapely.contains_xy(layers.city(), tracks.lon, tracks.lat).all()
-    assert tracks.speed_kmh.max() <= 110
-    assert (np.diff(tracks.second.reshape(60, 400), axis=1) > 0).all()
+    assert 50 < tracks.speed_kmh.max() <= 110
+    assert (np.diff(tracks.second)[np.diff(tracks.vehicle) == 0] > 0).all()
 
 
 @pytest.mark.parametrize(
