@@ -123,7 +123,7 @@ def ours(file: Path, sets: int) -> tuple[float, dict[str, list[int]]]:
     with engine.session(settings) as connection:
         engine.read_slice(connection, "bronze", [str(file)], deliveries=["d"], names=["f"])
         prepare(connection, settings.catalog, plan)
-        verdict = Verdict(plan, [], measured(connection, plan))
+        verdict = Verdict(plan, [], measured(connection, plan), file.parent)
         tally = Tally.of_unsound(plan, unsound(connection, plan), pq.read_metadata(file).num_rows)
     results = verdict.results(tally)
     seconds = time.monotonic() - started
@@ -268,7 +268,7 @@ def on_spark(file: Path, sets: int) -> tuple[float, dict[str, list[int]]]:
         tally = Tally()
         for part in each(settings, counted, cut(whole, [str(file)], BATCH)):
             tally.absorb(part)
-        results = Verdict(plan, [], {}).results(tally)
+        results = Verdict(plan, [], {}, file.parent).results(tally)
         seconds = time.monotonic() - started
     print("spark jobs: 1", file=sys.stderr)
     return seconds, {r.rule.id: [r.evaluated, r.evaluated - r.passed] for r in results if r.rule.id != "declared"}

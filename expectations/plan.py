@@ -67,6 +67,11 @@ class Plan:
         return tuple(r for r in self.rules if r.check.kind == "point")
 
     @cached_property
+    def positions_rules(self) -> tuple[Rule, ...]:
+        """The rules about what the slice's positions are in."""
+        return tuple(r for r in self.rules if r.check.kind == "positions")
+
+    @cached_property
     def change_rules(self) -> tuple[Rule, ...]:
         """The rules about what a change's key was before."""
         return tuple(r for r in self.rules if r.check.kind == "change")

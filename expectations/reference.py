@@ -67,6 +67,7 @@ _KINDS = {
     "row": "each row",
     "point": "each position",
     "table": "the slice as a whole",
+    "positions": "the slice's positions together",
     "reference": "each row beside another dataset, in the step `relate`",
 }
 _FATE = """\

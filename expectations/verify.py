@@ -70,7 +70,7 @@ def _misfits(contract: Contract, item: Expectation) -> Iterator[tuple[Place, str
             yield (name,), fault
     needed = (name for name, p in parameters.items() if p.default is p.empty)
     yield from (((), f"argument '{name}' is missing") for name in needed if name not in item.args)
-    if check.kind == "point" and not contract.point:
+    if check.kind in ("point", "positions") and not contract.point:
         yield (), "the contract declares no point"
     unknown = [name for name in columns_of(item) if name not in contract.columns]
     yield from (((), f"no column '{name}'; {nearest(name, contract.columns)}") for name in unknown)

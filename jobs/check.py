@@ -127,9 +127,10 @@ def _check(
     with engine.session(settings.model_copy(update={"home": folder})) as connection:
         engine.read_slice(connection, "bronze", [str(bronze)], deliveries=[file.name], names=[file.name])
         prepare(connection, settings.catalog, plan)
-        verdict = Verdict(plan, [done], measured(connection, plan))
+        layers = settings.catalog / "standards" / "layers"
+        verdict = Verdict(plan, [done], measured(connection, plan), layers)
         rows = pq.read_metadata(bronze).num_rows
-        tally, told, more = _tallied(connection, plan, settings.catalog / "standards" / "layers", folder, asked, rows)
+        tally, told, more = _tallied(connection, plan, layers, folder, asked, rows)
     return Checked(
         contract,
         file,
@@ -150,7 +151,7 @@ def _tallied(
 ) -> tuple[Tally, list[Result], list[Failing]]:
     """What is counted, and what Great Expectations says where it is asked. Sound rows are looked at one by one only where
     their positions or their values are wanted."""
-    if not asked and not plan.point_rules:
+    if not asked and not plan.point_rules and not plan.positions_rules:
         return Tally.of_unsound(plan, unsound(connection, plan), rows), [], []
     split = Split(plan, layers, folder)
     accepted = split.accepted_batches(judged(connection, plan))

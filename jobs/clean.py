@@ -133,7 +133,7 @@ def _clean(run: Run, catalog: Catalog, contract: Contract, books: Books) -> Outc
         else:  # nothing but headers
             connection.register("bronze", bronze_schema(contract).empty_table())
         prepare(connection, catalog.path, plan)
-        verdict = Verdict(plan, arrived, measured(connection, plan))
+        verdict = Verdict(plan, arrived, measured(connection, plan), catalog.layers)
         tally = cleaned(run, of, verdict, connection, files, size=sum(d.bytes for d in arrived))
     results.note(run, contract, verdict.results(tally), tally.failing)
     _note_fates(run, contract, tally, arrived)
@@ -157,6 +157,8 @@ def _fingerprint(contract: Contract, arrived: tuple[Arrived, ...], catalog: Cata
     standards = [catalog.standards[c.standard] for c in contract.columns.values() if c.standard]
     files = [catalog.path / "standards" / s.codes for s in standards if s.codes]
     files += [catalog.layers / "districts.geojson"] if contract.point else []
+    asked = {item.check for item in (*contract.expect.fail, *contract.expect.warn)}
+    files += [file for file in [catalog.layers / "roads.geojson"] if "crs" in asked and file.exists()]
     known = [*(s.model_dump_json() for s in standards), *(hashlib.sha256(f.read_bytes()).hexdigest() for f in files)]
     parts = [contract.fingerprint, code_version(), *sorted(delivery.id for delivery in arrived), *known]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]

@@ -4,7 +4,6 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +108,13 @@ class Split:
         point = self._contract.point
         if point is None:
             return {}, {}
-        from lakehouse.geo.points import place  # numba costs half a second: only datasets with positions pay it
+        from jobs.layers import districts  # numba costs half a second: only datasets with positions pay it
+        from lakehouse.geo.points import floats, place
 
-        found = place(batch.column(point.x), batch.column(point.y), point.crs, districts(self._layers, self._plan.day))
+        x, y = batch.column(point.x), batch.column(point.y)
+        found = place(x, y, point.crs, districts(self._layers, self._plan.day))
+        if self._plan.positions_rules:
+            self.tally.look_at(floats(x), floats(y))
         placed = {"_lon": found.lon, "_lat": found.lat, "_cell": found.cell, "_district": found.district}
         flags = {rule.id: rule.check.function(found.lon, found.lat, found.district) for rule in self._plan.point_rules}
         return placed, flags
@@ -220,14 +223,6 @@ def refused_batches(
         errors = pa.array([broken], _NAMES).take(pa.array(np.zeros(count, np.int64)))
         given = {name: batch.column(name) for name in schema.names if name in batch.schema.names}
         yield _batch({**given, "_errors": errors, "_day": _repeat(plan.day, count)}, schema)
-
-
-@lru_cache(maxsize=4)  # a rebuild goes from day to day
-def districts(layers: Path, day: date) -> Any:
-    """The city's districts on a day."""
-    from lakehouse.geo.regions import Regions
-
-    return Regions.load(layers / "districts.geojson", day)
 
 
 def _spelled(combination: Any, rules: list[list[str]]) -> list[str]:

@@ -1,19 +1,24 @@
 """What a pass over a slice, or over a part of one, has counted: the same numbers however the slice was cut."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from expectations.checks import REGISTRY
 from expectations.plan import BITS, ROW_ID, Plan
 from expectations.rules import Rule
 from jobs.results import Count, Failing, Result, visible
+
+if TYPE_CHECKING:
+    from lakehouse.geo.infer import Sample
 
 MOST_FAILING_KEYS = 1_000
 """Failing rows kept per check and slice: enough to mend by, little enough to read."""
@@ -21,7 +26,8 @@ MOST_FAILING_KEYS = 1_000
 
 @dataclass
 class Tally:
-    """Rows and where they went, per rule what was judged and passed, and the first failing rows of each rule."""
+    """Rows and where they went, per rule what was judged and passed, the first failing rows of each rule, and a `sample` of
+    the positions where a rule asks what they are in."""
 
     rows: int = 0
     accepted: int = 0
@@ -29,6 +35,7 @@ class Tally:
     counts: dict[str, Count] = field(default_factory=dict)
     quarantined_of: Counter[str] = field(default_factory=Counter)
     failing: list[Failing] = field(default_factory=list)
+    sample: "Sample | None" = None
     _kept: Counter[str] = field(default_factory=Counter)
 
     def count(self, plan: Plan, batch: pa.RecordBatch, flags: Mapping[str, pa.Array]) -> None:
@@ -69,6 +76,13 @@ class Tally:
         self.quarantined += len(plain)
         self.quarantined_of.update({e["values"]: e["counts"] for e in pc.value_counts(plain).to_pylist()})
 
+    def look_at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+        """Take in positions as they were sent."""
+        from lakehouse.geo.infer import Sample  # numba costs half a second: only datasets with positions pay it
+
+        self.sample = self.sample or Sample()
+        self.sample.add(x, y)
+
     def refuse(self) -> None:
         """Forget where rows went: the slice isn't served, all of them are going to be set aside."""
         self.accepted, self.quarantined, self.quarantined_of = 0, 0, Counter()
@@ -83,6 +97,9 @@ class Tally:
         self.rows, self.accepted = self.rows + part.rows, self.accepted + part.accepted
         self.quarantined += part.quarantined
         self.quarantined_of.update(part.quarantined_of)
+        if part.sample:
+            self.sample = self.sample or type(part.sample)()
+            self.sample.absorb(part.sample)
         for rule, count in part.counts.items():
             self.counts.setdefault(rule, Count()).add(count.evaluated, count.evaluated - count.passed)
         for row in part.failing:
@@ -130,10 +147,15 @@ class Header(Protocol):
 
 
 class Verdict:
-    """The outcome of every rule of a slice: of its headers, of the table as a whole, and of the rows a tally has counted."""
+    """The outcome of every rule of a slice: of its headers, of the table as a whole, and of the rows a tally has counted.
 
-    def __init__(self, plan: Plan, headers: Sequence[Header], measured: Mapping[int, Mapping[str, Any]]) -> None:
-        self._plan = plan
+    `layers` is the folder of the catalogue's layers.
+    """
+
+    def __init__(
+        self, plan: Plan, headers: Sequence[Header], measured: Mapping[int, Mapping[str, Any]], layers: Path
+    ) -> None:
+        self._plan, self._layers = plan, layers
         self._of_slice = [*_tables(plan, measured), _header(plan, headers)]
 
     def results(self, tally: Tally) -> list[Result]:
@@ -141,7 +163,22 @@ class Verdict:
         judged = (*self._plan.row_rules, *self._plan.point_rules)
         counts = [tally.counts.get(rule.id, Count()) for rule in judged]
         rows = [Result.of(rule, count.evaluated, count.passed) for rule, count in zip(judged, counts, strict=True)]
-        return [*self._of_slice, *rows, *(_of_changes(rule, tally) for rule in self._plan.change_rules)]
+        changes = [_of_changes(rule, tally) for rule in self._plan.change_rules]
+        return [*self._of_slice, *rows, *self._of_positions(tally), *changes]
+
+    def _of_positions(self, tally: Tally) -> Iterator[Result]:
+        """Rules about what the positions are in; where nothing tells they have nothing to judge."""
+        if not self._plan.positions_rules:
+            return
+        from jobs.layers import inferred
+
+        declared = self._plan.contract.point
+        found = inferred(tally.sample, self._layers, self._plan.day) if tally.sample else None
+        for rule in self._plan.positions_rules:
+            passes = rule.check.function(found, declared.crs) if found and declared else None
+            seen = found.named if found else None
+            judged = passes is not None
+            yield Result.of(rule, int(judged), int(passes or 0), observed=seen, message=found.why if found else None)
 
     def broken(self, tally: Tally) -> list[Rule]:
         """The `fail:` rules that the slice breaks."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from samples import identity
+from samples.datum import DATUMS
 
 Random = np.random.Generator
 Hit = tuple[pa.Table, np.ndarray]
@@ -90,6 +91,14 @@ def moved(table: pa.Table, rng: Random, rows: int, *, x: str, y: str, to: tuple[
     """Positions set to one and the same place."""
     hit = some(table, rng, rows, x, y, **choice)
     return replace(replace(table, x, hit, to[0]), y, hit, to[1]), hit
+
+
+def other_crs(table: pa.Table, rng: Random, rows: int, *, x: str, y: str, to: str, **choice: Any) -> Hit:
+    """Every position in another coordinate system than WGS-84: a matter of the slice, no row is named."""
+    shifted = DATUMS[to](*(table[name].to_numpy().astype(float) for name in (x, y)))
+    for name, values in zip((x, y), shifted, strict=True):
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values.round(6), from_pandas=True))
+    return table, _NOBODY
 
 
 def unknown_firm(table: pa.Table, rng: Random, rows: int, *, column: str, **choice: Any) -> Hit:
@@ -218,6 +227,7 @@ TABLE_DEFECTS: dict[str, Callable[..., Hit]] = {
     "unknown_plate": set_value,
     "unsorted": run_backwards,
     "volume_drop": thinned,
+    "wrong_crs": other_crs,
     "wrong_day": set_value,
     "wrong_order": swapped,
 }

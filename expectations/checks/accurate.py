@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from functools import reduce
 from operator import and_, or_
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import ibis
@@ -14,6 +14,10 @@ import pyarrow.compute as pc
 
 from expectations.checks.measure import Slice, measure
 from expectations.checks.registry import check
+
+if TYPE_CHECKING:  # with them comes numba, which costs half a second
+    from lakehouse.geo.crs import Crs
+    from lakehouse.geo.infer import Inference
 
 DIRTY = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F\x{FFFD}]|锟斤拷|烫烫烫|Ã[\x{80}-\x{BF}]|â€"
 """Control characters, the replacement character, and the usual marks of text decoded with the wrong encoding."""
@@ -91,6 +95,14 @@ def axes(lon: pa.Array, lat: pa.Array, district: pa.Array) -> pa.Array:
 def inside(lon: pa.Array, lat: pa.Array, district: pa.Array) -> pa.Array:
     """The position lies in one of the city's districts."""
     return pc.if_else(pc.is_null(lon), pa.scalar(None, pa.bool_()), pc.is_valid(district))
+
+
+@check("positions", "accurate", "0301")
+def crs(found: "Inference", declared: "Crs") -> bool | None:
+    """The positions are in the declared coordinate system, longitude first, as far as the city's districts and roads tell."""
+    if found.contradicts(declared):
+        return False
+    return None if found.crs is None else True
 
 
 def instant_of(bound: Any, zone: str) -> datetime:

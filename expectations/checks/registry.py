@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["column", "row", "table", "point", "reference", "change", "gx"]
+Kind = Literal["column", "row", "table", "point", "positions", "reference", "change", "gx"]
 Dimension = Literal["norm", "complete", "accurate", "consistent", "timely", "accessible"]
 
 
@@ -12,8 +12,9 @@ Dimension = Literal["norm", "complete", "accurate", "consistent", "timely", "acc
 class Check:
     """One word of the vocabulary.
 
-    `kind` says what `function` takes: a column's value; the typed rows; the slice (`Slice`); the placed points; the joined
-    rows; a change's operation and the one before; nothing where Great Expectations runs it.
+    `kind` says what `function` takes: a column's value; the typed rows; the slice (`Slice`); the placed points; what the
+    slice's positions together seem to be in, and what is declared; the joined rows; a change's operation and the one before;
+    nothing where Great Expectations runs it.
     """
 
     name: str

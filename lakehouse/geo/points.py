@@ -27,7 +27,7 @@ class Placed:
 
 def place(x: pa.Array, y: pa.Array, crs: Crs, regions: Regions | None) -> Placed:
     """Where the positions (`x`, `y`) in `crs` are. A position is missing where `x` or `y` is null or not finite."""
-    lon, lat = to_wgs84(crs, _floats(x), _floats(y))
+    lon, lat = to_wgs84(crs, floats(x), floats(y))
     known = np.isfinite(lon)
     cell = cells(lon, lat)
     district = np.full(len(lon), NOWHERE, np.int32) if regions is None else regions.locate(lon, lat)
@@ -40,8 +40,8 @@ def place(x: pa.Array, y: pa.Array, crs: Crs, regions: Regions | None) -> Placed
     )
 
 
-def _floats(column: pa.Array) -> NDArray[np.float64]:
-    """The column's own memory where nothing is null, else a copy with NaN for null."""
+def floats(column: pa.Array) -> NDArray[np.float64]:
+    """A column as numbers: its own memory where nothing is null, else a copy with NaN for null."""
     numbers = column.cast(pa.float64())
     if numbers.null_count:
         numbers = pc.fill_null(numbers, np.nan)
