@@ -57,7 +57,7 @@ def draft(found: Profile, source: dict[str, Any], standards: dict[str, Standard]
         declared = _declared(column, names[column.name], rows, column.name in found.key, standards)
         name = _key(names[column.name]) + ":"
         lines.append(f"  {name:<{width + 1}} {_value(declared)}  # {_seen(column, rows, standards)}")
-    lines += _point(columns, names)
+    lines += _point(found, columns, names)
     lines += ["expect:", "  fail: [{row_count: {min: 1}}]", "  warn:", "    - volume"]
     for column in columns:
         share = column.filled / rows if rows else 0
@@ -135,10 +135,17 @@ def _seen(column: ColumnProfile, rows: int, standards: dict[str, Standard]) -> s
     return ", ".join(parts)
 
 
-def _point(columns: Sequence[ColumnProfile], names: dict[str, str]) -> Iterator[str]:
+def _point(found: Profile, columns: Sequence[ColumnProfile], names: dict[str, str]) -> Iterator[str]:
     x, y = coordinates([(names[c.name], c.name) for c in columns if c.type in ("integer", "double")])
-    if x and y:
-        yield f"point: {{x: {x}, y: {y}, crs: wgs84}}  # or cgcs2000, gcj02, bd09: ask the department"
+    if not (x and y):
+        return
+    seen = found.crs
+    if seen and seen.swapped:
+        x, y = y, x
+    crs = (seen and seen.crs) or "wgs84"
+    why = f"{seen.named}: {seen.why}; " if seen else ""
+    others = {"wgs84": "or cgcs2000: "}.get(crs, "") if seen and seen.crs else "or cgcs2000, gcj02, bd09: "
+    yield f"point: {{x: {x}, y: {y}, crs: {crs}}}  # {why}{others}ask the department"
 
 
 def _doubts(found: Profile, names: dict[str, str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
@@ -24,6 +25,7 @@ from jobs.suspicion import (
     ColumnProfile,
     Suspicion,
     Written,
+    coordinates,
     one,
     positions,
     quoted,
@@ -38,6 +40,9 @@ from lakehouse.formats.reading import SOURCE_ROW
 from lakehouse.privacy import masked
 from lakehouse.settings import Settings
 from lakehouse.source import Dialect, FileSource, Source
+
+if TYPE_CHECKING:
+    from lakehouse.geo.infer import Inference
 
 SAMPLE = 400
 """Different values looked at before one type and one standard are counted over all."""
@@ -61,7 +66,8 @@ _TELLING = 3
 @dataclass(frozen=True)
 class Profile:
     """A described file. `duplicates` are rows equal in every column to an earlier one; `key` are columns whose values
-    together differ in all rows, if there are; `placeholders` words in it that stand for nothing."""
+    together differ in all rows, if there are; `placeholders` words in it that stand for nothing; `crs` what the positions in
+    it, if there are, seem to be in."""
 
     file: Path
     source: Source
@@ -72,6 +78,7 @@ class Profile:
     suspicions: tuple[Suspicion, ...]
     key: tuple[str, ...] = ()
     placeholders: tuple[str, ...] = ()
+    crs: "Inference | None" = None
 
 
 def profile(
@@ -106,15 +113,33 @@ def profile(
             ]
             columns = tuple(column for column, _ in looked)
             found = [suspicion for _, suspicions in looked for suspicion in suspicions]
-            found += positions(connection, [(c, p.name) for c, p in zip(numbered, columns, strict=True)])
+            named = [(c, p.name) for c, p in zip(numbered, columns, strict=True)]
+            found += positions(connection, named)
+            crs = _crs(connection, *coordinates(named), settings.catalog / "standards" / "layers", day)
             copies = one(connection, "SELECT coalesce(sum(n - 1), 0)::BIGINT FROM (SELECT count(*) AS n FROM cells "
                          f"GROUP BY {', '.join(numbered)})")[0]  # fmt: skip
             key = _key(connection, numbered, columns, reading.rows_in - len(reading.unparsable) - copies)
             nothing = _placeholders(connection, numbered)
         lost = len(reading.unparsable)
-        return Profile(file, read_as, reading.rows_in, lost, copies, columns, tuple(found), key, nothing)
+        return Profile(file, read_as, reading.rows_in, lost, copies, columns, tuple(found), key, nothing, crs)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _crs(
+    connection: duckdb.DuckDBPyConnection, x: str | None, y: str | None, layers: Path, day: date
+) -> "Inference | None":
+    """What the positions in two columns seem to be in; None without such columns, or without districts to tell by."""
+    if x is None or y is None or not (layers / "districts.geojson").exists():
+        return None
+    from jobs.layers import inferred  # numba costs half a second: only files with positions pay it
+    from lakehouse.geo.infer import Sample
+    from lakehouse.geo.points import floats
+
+    sample = Sample()
+    for batch in engine.run(connection, f"SELECT try_cast({x} AS DOUBLE), try_cast({y} AS DOUBLE) FROM cells"):
+        sample.add(*map(floats, batch.columns))
+    return inferred(sample, layers, day)
 
 
 def _opened(file: Path, source: FileSource, width: int) -> tuple[FileSource, Reading]:

@@ -194,6 +194,9 @@ def _show_profile(found: "Profile") -> None:
     ]
     screen.table(["column", "type", "looks like", "filled#", "distinct#", "least", "most"], cells)
     screen.line()
+    if found.crs:
+        screen.line(f"positions seem to be in {found.crs.named}: {found.crs.why}")
+        screen.line()
     if found.suspicions:
         looks = [(s.column, f"{s.count:,}", s.said, ", ".join(map(str, s.rows)) or None) for s in found.suspicions]
         screen.table(["suspicious", "rows#", "", "seen in rows"], looks)

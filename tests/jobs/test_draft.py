@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pytest
 import yaml
 
@@ -18,6 +19,7 @@ from jobs.check import check
 from jobs.draft import draft, source_keys
 from jobs.origin import origin
 from jobs.profile import profile
+from lakehouse.geo.crs import Crs, from_wgs84
 from lakehouse.settings import Settings
 
 CATALOG = Path(__file__).parents[2] / "expectations"
@@ -67,6 +69,25 @@ def test_a_draft_says_what_was_seen(tmp_path: Path) -> None:
     assert found["point"] == {"x": "lon", "y": "lat", "crs": "wgs84"}
     assert found["sharing"] == "conditional"
     assert {"filled": {"column": "remark", "share": 0.75}} in found["expect"]["warn"]
+
+
+@pytest.mark.parametrize(
+    ("crs", "order"), [("gcj02", ("lon", "lat")), ("bd09", ("lat", "lon")), ("wgs84", ("lat", "lon"))]
+)
+def test_the_coordinate_system_is_suggested_with_its_confidence(
+    tmp_path: Path, crs: Crs, order: tuple[str, str]
+) -> None:
+    """The beginnings of the sample city's roads; their longitudes stand under the first name."""
+    lines = json.loads((CATALOG / "standards" / "layers" / "roads.geojson").read_text("utf-8"))["features"][:600]
+    starts = np.array([line["geometry"]["coordinates"][0] for line in lines])
+    x, y = from_wgs84(crs, *np.ascontiguousarray(starts.T))
+    path = tmp_path / "places.csv"
+    rows = [f"{a:.6f},{b:.6f}" for a, b in zip(x, y, strict=True)]
+    path.write_text("\n".join([",".join(order), *rows]), "utf-8")
+    text = drafted_of(str(path))
+    assert yaml.safe_load(text)["point"] == {"x": order[0], "y": order[1], "crs": crs}
+    (said,) = [line for line in text.splitlines() if line.startswith("point:")]
+    assert f"# {crs}{'' if order[0] == 'lon' else ', latitude first'} (0.9" in said
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "utf-16"])
