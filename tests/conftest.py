@@ -2,7 +2,9 @@
 
 import ipaddress
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,22 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from lakehouse.settings import Settings
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """A folder for the temporary files of this run alone. Those that pytest makes lie in one of all runs, which every run that
+    begins closes to other users: database servers, which refuse to be root's, then lose theirs."""
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="citylake-tests-")
+        config.add_cleanup(lambda: _tidied(config))
+
+
+def _tidied(config: pytest.Config) -> None:
+    """Without the run's folder, unless something in it is worth a look."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and not reporter.stats.keys() & {"failed", "error"}:
+        shutil.rmtree(config.option.basetemp, ignore_errors=True)
 
 
 class NetworkUsed(AssertionError):
