@@ -103,18 +103,13 @@ class Reader:
         by_track = part.groups[0].by_track
         rows = pa.concat_tables(self._table(group, "_track" if by_track else None) for group in part.groups)
         vehicle = _coded(rows[0])
-        within = rows[4].combine_chunks() if by_track else vehicle.dictionary
-        within = pc.shift_right(within, _TRACK_BITS) if by_track else within
-        inside = pc.is_valid(within)
-        if part.after is not None:
-            inside = pc.and_(inside, pc.greater(within, part.after))
-        if part.until is not None:
-            inside = pc.and_(inside, pc.less_equal(within, part.until))
-        wanted = pc.fill_null(inside, False).to_numpy(zero_copy_only=False)
-        if by_track:
-            every = np.ones(len(vehicle.dictionary), bool)
-            return self._read(day, rows.filter(pa.array(wanted)), vehicle.filter(pa.array(wanted)), every)
-        return self._read(day, rows, vehicle, wanted)
+        if not by_track:
+            names = vehicle.dictionary
+            return self._read(day, rows, vehicle, _chosen(vehicle, _within(names, part)))
+        track = rows[4].combine_chunks()
+        picked = np.flatnonzero(_within(pc.shift_right(track, _TRACK_BITS), part))
+        order = np.argsort(_numbers(rows[4])[picked], kind="stable")  # few stretches, each sorted already
+        return self._read(day, rows, vehicle, picked[order])
 
     def between(self, day: date, files: Sequence[str], low: Mapping[str, int], high: int, within: Part | None) -> Read:
         """What the slice of `day` has of the vehicles in `low`, after that instant of each and before `high`.
@@ -138,31 +133,32 @@ class Reader:
             asked = np.array([self._name(name) in low for name in vehicle.dictionary.to_pylist()], bool)
             if not asked.any():
                 continue
-            part = self._read(day, rows, vehicle, asked)
+            part = self._read(day, rows, vehicle, _chosen(vehicle, asked))
             at_home = np.array([places.get(name, -1) for name in part.vehicles], np.int32)[part.fixes.vehicle]
             moved = Fixes(at_home, part.fixes.at, part.fixes.lon, part.fixes.lat)
             kept.append(moved.take((moved.at > lows[moved.vehicle]) & (moved.at < high)))
         return Read(gathered(kept), tuple(low), (0, 0))
 
-    def _read(self, day: date, rows: pa.Table, vehicle: pa.DictionaryArray, wanted: NDArray[np.bool_]) -> Read:
-        names = vehicle.dictionary.to_pylist()
-        indices = pc.fill_null(vehicle.indices, len(names)).to_numpy()
-        codes = np.append(np.where(wanted, np.arange(len(names)), -1), -1)[indices]
-        at = rows[1].combine_chunks()
-        instants = pc.fill_null(at.cast(pa.timestamp("us", "UTC")).cast(pa.int64()), 0).to_numpy()
-        lon, lat = (_floats(rows[place]) for place in (2, 3))
-        known = np.ones(len(at), bool) if not at.null_count else at.is_valid().to_numpy(zero_copy_only=False)
+    def _read(self, day: date, rows: pa.Table, vehicle: pa.DictionaryArray, picked: NDArray[np.intp]) -> Read:
+        """The rows at these places, all with a vehicle, as fixes."""
+        known = rows[1].is_valid().to_numpy()[picked] if rows[1].null_count else np.ones(len(picked), bool)
+        at = _numbers(rows[1].cast(pa.timestamp("us", "UTC")).cast(pa.int64()))[picked]
         midnight = (day.toordinal() - _EPOCH) * DAY_US - ZONE_US
-        late = self.contract.movement.late_days
-        timely = (instants >= midnight - late * DAY_US) & (instants < midnight + 2 * DAY_US)
-        taken, ours = (codes >= 0) & known & timely, codes >= 0
-        dropped = (int((ours & ~known).sum()), int((ours & known & ~timely).sum()))
-        if not taken.all():
-            codes, instants, lon, lat = codes[taken], instants[taken], lon[taken], lat[taken]
-        there = np.bincount(codes, minlength=len(names)) > 0
-        dense, used = np.cumsum(there, dtype=np.int32) - np.int32(1), np.flatnonzero(there)
-        fixes = Fixes.sorted(dense[codes], instants, lon, lat)
-        return Read(fixes, tuple(self._name(names[i]) for i in used), dropped)
+        timely = (at >= midnight - self.contract.movement.late_days * DAY_US) & (at < midnight + 2 * DAY_US)
+        dropped = (int((~known).sum()), int((known & ~timely).sum()))
+        if sum(dropped):
+            picked, at = picked[known & timely], at[known & timely]
+        codes = vehicle.indices.to_numpy(zero_copy_only=False)[picked].astype(np.int32)
+        begins = np.diff(codes, prepend=-1) != 0
+        used = codes[begins]
+        if len(np.unique(used)) == len(used):  # each vehicle's fixes stand together
+            codes = np.cumsum(begins, dtype=np.int32) - np.int32(1)
+        else:
+            used, codes = np.unique(codes, return_inverse=True)
+        fixes = Fixes.sorted(codes.astype(np.int32), at, _numbers(rows[2])[picked], _numbers(rows[3])[picked])
+        return Read(
+            fixes, tuple(self._name(name) for name in vehicle.dictionary.take(pa.array(used)).to_pylist()), dropped
+        )
 
     def _name(self, vehicle: Any) -> str:
         text = str(vehicle)
@@ -246,5 +242,25 @@ def _coded(column: pa.ChunkedArray) -> pa.DictionaryArray:
     return coded.chunk(0) if isinstance(coded, pa.ChunkedArray) else coded
 
 
-def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    return pc.fill_null(column, np.nan).to_numpy()
+def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:
+    """The column in one piece; NaN, or 0, for null."""
+    return (
+        pc.fill_null(column, np.nan if pa.types.is_floating(column.type) else 0) if column.null_count else column
+    ).to_numpy()
+
+
+def _within(values: pa.Array, part: Part) -> NDArray[np.bool_]:
+    """Which values lie within the part's bounds; null doesn't."""
+    inside = values.is_valid()
+    if part.after is not None:
+        inside = pc.and_(inside, pc.greater(values, part.after))
+    if part.until is not None:
+        inside = pc.and_(inside, pc.less_equal(values, part.until))
+    found: NDArray[np.bool_] = pc.fill_null(inside, False).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _chosen(vehicle: pa.DictionaryArray, wanted: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """The places of the rows whose vehicle is wanted, by its place in the dictionary; null isn't."""
+    indices = pc.fill_null(vehicle.indices, len(wanted)).to_numpy()
+    return np.flatnonzero(np.append(wanted, False)[indices])

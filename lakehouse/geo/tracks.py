@@ -89,7 +89,7 @@ def are_near(lon0: FloatsIn, lat0: FloatsIn, lon1: FloatsIn, lat1: FloatsIn, rad
 def _marked(at: int, lon: float, lat: float, rules: FloatsIn, state: FloatsIn) -> int:
     if not (-180.0 <= lon <= 180.0 and -90.0 <= lat <= 90.0):
         return _NOWHERE
-    mark, cosine = USED, math.cos(lat * _RADIANS)
+    mark = USED
     if rules[R_SPEED] < math.inf:
         if lon == 0.0 and lat == 0.0:
             return _NULL_ISLAND
@@ -99,8 +99,11 @@ def _marked(at: int, lon: float, lat: float, rules: FloatsIn, state: FloatsIn) -
         if elapsed == 0.0:
             return _REPEATED
         if elapsed <= rules[R_GAP]:  # after a longer silence it may be anywhere
-            known = math.cos(state[_N_LAT] * _RADIANS)
-            if _metres(state[_N_LON], state[_N_LAT], known, lon, lat, cosine) > rules[R_SPEED] * elapsed:
+            x, y, reach = lon - state[_N_LON], lat - state[_N_LAT], rules[R_SPEED] * elapsed
+            known, cosine = 1.0, 1.0
+            if (x * x + y * y) * (_DEGREE_M * _DEGREE_M) > reach * reach:  # at the equator it would be too far
+                known, cosine = math.cos(state[_N_LAT] * _RADIANS), math.cos(lat * _RADIANS)
+            if _metres(state[_N_LON], state[_N_LAT], known, lon, lat, cosine) > reach:
                 known, elapsed = math.cos(state[_J_LAT] * _RADIANS), at - state[_J_AT]
                 way = _metres(state[_J_LON], state[_J_LAT], known, lon, lat, cosine)
                 fits = state[_JUMPS] > 0.0 and way <= rules[R_SPEED] * elapsed
