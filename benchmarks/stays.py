@@ -132,7 +132,7 @@ def copied(data: Path, table: Table, fixes: int) -> int:
 
         def batches() -> Iterator[pa.RecordBatch]:
             for copy in range(copies):
-                plate = pc.binary_join_element_wise(f"{copy:05d}", rows["vehicle"].astype(str), "-")
+                plate = pc.binary_join_element_wise(f"{copy:05d}", pa.array(rows["vehicle"].astype(str)), "-")
                 shifted = pa.array(at + copy * 7_000_000).cast(pa.timestamp("us", "UTC"))
                 lon, lat = pa.array(rows["lon"]), pa.array(rows["lat"])
                 day = pa.repeat(pa.scalar(DAY), len(rows))
