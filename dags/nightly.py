@@ -46,6 +46,7 @@ with DAG(
         step("gx", pool=SPARK_POOL, timeout=timedelta(hours=2), trigger_rule=TriggerRule.ALL_DONE),
         step("geo_index", pool=SPARK_POOL, timeout=timedelta(hours=3), trigger_rule=TriggerRule.ALL_DONE),
         step("stays", timeout=timedelta(hours=3), trigger_rule=TriggerRule.ALL_DONE),
+        step("sites", timeout=timedelta(hours=1), trigger_rule=TriggerRule.ALL_DONE),
         step("release", trigger_rule=TriggerRule.ALL_DONE, outlets=[RELEASE]),
         step("score"),
     )

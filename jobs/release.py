@@ -16,7 +16,7 @@ from lakehouse.table import tables
 
 _log = structlog.get_logger()
 
-CHANGING = ("bring", "clean", "relate", "gx", "geo_index", "stays", "restore")
+CHANGING = ("bring", "clean", "relate", "gx", "geo_index", "stays", "sites", "restore")
 """The steps whose work a release publishes."""
 
 RELEASED = tuple(layer for layer in LAYERS if layer != "ops")

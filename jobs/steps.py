@@ -38,6 +38,7 @@ STEPS = {
             ("gold.stays", "gold.trips", "gold.vehicle_days", "gold.vehicle_slices"),
             "jobs.movement:stays",
         ),
+        Step("sites", "city", ("gold.stays",), ("gold.sites", "gold.site_spots"), "jobs.sites:sites"),
         Step("release", "city", ("silver", "quarantine", "gold"), ("ops.releases",), "jobs.release:release"),
         Step("score", "city", ("ops",), ("ops.scores", "pages"), "jobs.scorecard:score"),
         Step("late", "city", ("ops",), (), "jobs.late:late", nightly=False),

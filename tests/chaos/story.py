@@ -27,7 +27,7 @@ Command = tuple[str, ...]
 
 NEXT, THIRD, FOURTH = (DAY + timedelta(days=n) for n in (1, 2, 3))
 DEPARTMENTS = ("shops", "parks")
-_STEPS = ("relate", "gx", "geo_index", "stays", "release", "score")
+_STEPS = ("relate", "gx", "geo_index", "stays", "sites", "release", "score")
 
 LICENCES: dict[str, Any] = {
     "id": {"type": "string"},

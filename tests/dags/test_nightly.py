@@ -24,7 +24,7 @@ def test_a_department_waits_only_for_its_own(nightly: DAG) -> None:
 
 def test_what_follows_runs_whatever_failed_before_it(nightly: DAG) -> None:
     assert nightly.get_task("relate").upstream_task_ids == {"department.clean"}
-    for step in ("department.clean", "relate", "gx", "geo_index", "stays", "release"):
+    for step in ("department.clean", "relate", "gx", "geo_index", "stays", "sites", "release"):
         assert nightly.get_task(step).trigger_rule == TriggerRule.ALL_DONE, step
 
 
