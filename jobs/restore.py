@@ -5,20 +5,24 @@ delivery that is no longer whole in bronze is taken out of it, so the next run o
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import structlog
 
-from jobs.written import newest
+from jobs.written import WRITING, newest
 from lakehouse import damage as damages
 from lakehouse.damage import Damage
 from lakehouse.deliveries import MANIFEST
 from lakehouse.errors import UsageError
 from lakehouse.runs import Run, code_version
 from lakehouse.table import Commit, Table
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -70,20 +74,35 @@ def mend(run: Run, damage: Damage) -> Restored:
     """Bring a damaged table back to what can be read. The newest released day is to run again in any case: its release may
     name files that are lost."""
     table, days = damage.table, damage.days()
-    wrote: Mapping[date, int] = {}
-    if table.layer != "ops":  # books can't be asked while they are damaged
-        wrote = _wrote(run, table)
+    commit, aside = Commit(run.id, (("mended", "1"),)), run.settings.home / "damaged" / f"{table.name}-{run.id}"
+    if table.layer == "ops":
+        damages.mend(damage, commit, aside)
+        return _mended_book(run, table, aside if damage.hopeless else table.path, sorted(days))
+    wrote = _wrote(run, table)
     if damage.lost and not days:  # rows of any day
         days = set(wrote)
     _undo(run, table, set(wrote) if damage.spoilt else days)
-    damages.mend(damage, Commit(run.id, (("mended", "1"),)), run.settings.home / "damaged" / f"{table.name}-{run.id}")
+    damages.mend(damage, commit, aside)
     version = table.version()
     restored = _again(run, table, days | {day for day, at in wrote.items() if version is None or at > version})
     released = max(run.ops.read("releases")["day"].to_pylist(), default=None)
-    if released is None or table.layer == "ops":
+    if released is None:
         return restored
     _note(run, table, [released], restored.version)
     return replace(restored, days=tuple(sorted({*restored.days, released})))
+
+
+def _mended_book(run: Run, book: Table, files: Path, days: Sequence[date]) -> Restored:
+    """Take up again what the book's own files still hold; the days of those that are lost run again, all of them."""
+    taken_up = run.ops.take_up(book.path.name, files, run.id)
+    _log.info("book mended", book=book.path.name, rows_taken_up=taken_up, days_lost=len(days))
+    cleaned = run.ops.read("runs").filter(pc.field("step").isin(list(WRITING))).select(["department", "dataset", "day"])
+    for department, dataset, day in {tuple(row.values()) for row in cleaned.to_pylist() if row["day"] in days}:
+        if dataset:
+            _noted(run, department, dataset, day, {f"silver.{department}__{dataset}": None})
+    for day in days:
+        _noted(run, "", "", day, {book.name: None})
+    return Restored(book.version(), tuple(days))
 
 
 def _undo(run: Run, table: Table, days: Iterable[date]) -> None:
@@ -103,10 +122,14 @@ def _again(run: Run, table: Table, days: Iterable[date]) -> Restored:
 def _note(run: Run, table: Table, days: Iterable[date], version: int | None) -> None:
     department, _, dataset = table.path.name.partition("__") if _by_slice(table) else ("", "", "")
     for day in days:
-        run.ops.note(
-            "runs", at=run.now, run_id=run.id, step=run.step, department=department, dataset=dataset, day=day,
-            status="succeeded", writes=json.dumps({table.name: version}), code=code_version(),
-        )  # fmt: skip
+        _noted(run, department, dataset, day, {table.name: version})
+
+
+def _noted(run: Run, department: str, dataset: str, day: date, writes: Mapping[str, int | None]) -> None:
+    run.ops.note(
+        "runs", at=run.now, run_id=run.id, step=run.step, department=department, dataset=dataset, day=day,
+        status="succeeded", writes=json.dumps(writes), code=code_version(),
+    )  # fmt: skip
 
 
 def _by_slice(table: Table) -> bool:

@@ -5,13 +5,16 @@ Readers take the newest row per key by `at`; nothing is ever changed or deleted,
 
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from lakehouse import merging
 from lakehouse.errors import LakeError
 from lakehouse.table import Commit, Table, added
 
@@ -83,6 +86,27 @@ class Ops:
             rows = pa.Table.from_pylist(noted, schema=SCHEMAS[name])
             self.table(name).append_once(rows.schema, rows.to_batches(), Commit(run_id), partition_by="day")
 
+    def take_up(self, name: str, folder: Path, run_id: str) -> int:
+        """Add the rows of the Parquet files anywhere below `folder` that book `name` doesn't have; gives how many.
+
+        For a book whose log was lost or cut short: its rows are never changed, so whatever its files hold was once in it,
+        or was on the way into it. Files that can't be read are left out.
+        """
+        there = self.read(name)
+        stranded = pa.concat_tables([there.slice(0, 0), *_readable(folder, SCHEMAS[name])])
+        with duckdb.connect() as connection:
+            connection.register("there", there)
+            connection.register("stranded", stranded.append_column("place", pa.array(range(len(stranded)), pa.int64())))
+            row = f"CAST(row({', '.join(merging.quoted(SCHEMAS[name].names))}) AS VARCHAR)"
+            places = connection.sql(
+                f"SELECT min(place) AS place FROM stranded WHERE {row} NOT IN (SELECT {row} FROM there) "
+                f"GROUP BY {row} ORDER BY place"
+            ).fetchnumpy()["place"]
+        if len(places):
+            rows = stranded.take(pa.array(places)).combine_chunks()
+            self.table(name).append_once(rows.schema, rows.to_batches(), Commit(run_id), partition_by="day")
+        return len(places)
+
     def _newest(self) -> datetime | None:
         """The last instant in the books, as the log of `runs` says it."""
         runs = self.table("runs")
@@ -109,6 +133,18 @@ class Ops:
         except (OSError, pa.ArrowException) as error:
             raise LakeError("a file can't be read", where=table.name, hint="run `citylake doctor`") from error
         return rows.cast(SCHEMAS[name]).sort_by([("at", "ascending"), ("run_id", "ascending")])
+
+
+def _readable(folder: Path, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of a book's files; their day stands in the name of the folder they are in."""
+    for file in sorted(folder.glob("day=*/*.parquet")):
+        said = file.parent.name.removeprefix("day=")
+        day = None if said.startswith("__") else date.fromisoformat(said)
+        try:
+            rows = pq.ParquetFile(file).read()
+        except (OSError, pa.ArrowException):
+            continue
+        yield rows.append_column("day", pa.array([day] * len(rows), _DAY)).select(schema.names).cast(schema)
 
 
 def _after(newest: datetime | None, at: datetime | None) -> datetime | None:

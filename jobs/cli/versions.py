@@ -147,20 +147,15 @@ def restore(
 
 
 def _say(name: str, done: "Restored") -> None:
-    layer = name.partition(".")[0]
     if done.version is None:
         screen.line(f"{name} had no usable log left and was set aside in the lake's folder `damaged`.")
     else:
         screen.line(f"{name} is at version {done.version} now.")
-    if done.days and layer != "ops":
+    if done.days:
         first, last = min(done.days), max(done.days)
         days = f"{len(done.days)} days" if len(done.days) > 1 else str(first)
         screen.line(f"To make again: {days}.")
         screen.line(f"next       citylake backfill --from {first} --to {last}")
-    elif done.days:
-        screen.line(
-            "next       citylake doctor; the books of these days may lack rows: " + ", ".join(map(str, done.days))
-        )
 
 
 def _agreed(question: str, yes: bool) -> None:

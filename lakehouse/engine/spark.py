@@ -11,6 +11,7 @@ from functools import reduce
 from typing import TypeVar
 
 import pyarrow as pa
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
@@ -129,21 +130,30 @@ def replace_slice(frame: DataFrame, table: Table, day: date, commit: Commit) -> 
         table.claim("spark")
         if not table.exists():
             _create(frame, table, ["_day"])
-        slice_ = f"{table.name}:{day}"
-        attempt = (table.open().transaction_version(slice_) or 0) + 1
-        (
-            frame.write.format("delta")
-            .mode("overwrite")
-            .option("replaceWhere", f"_day = '{day.isoformat()}'")
-            .option("txnAppId", slice_)
-            .option("txnVersion", attempt)  # a write whose number has been used is left out: that of a run come late
-            .option("userMetadata", json.dumps({"run_id": commit.run_id, **dict(commit.facts)}))
-            .save(str(table.path))
-        )
+        try:
+            _save_slice(frame, table, day, commit)
+        except PySparkException as error:
+            if "ConcurrentTransactionException" not in str(error):
+                raise
+            _save_slice(frame, table, day, commit)  # what a client that was killed had begun has ended meanwhile
     for entry in table.history():
         if json.loads(entry.get("userMetadata") or "{}").get("run_id") == commit.run_id:
             return int(entry["version"])
     raise LakeError("another run wrote this slice meanwhile", where=str(table.path), hint="run the same command again")
+
+
+def _save_slice(frame: DataFrame, table: Table, day: date, commit: Commit) -> None:
+    slice_ = f"{table.name}:{day}"
+    attempt = (table.open().transaction_version(slice_) or 0) + 1
+    (
+        frame.write.format("delta")
+        .mode("overwrite")
+        .option("replaceWhere", f"_day = '{day.isoformat()}'")
+        .option("txnAppId", slice_)
+        .option("txnVersion", attempt)  # a write whose number has been used is left out: that of a run come late
+        .option("userMetadata", json.dumps({"run_id": commit.run_id, **dict(commit.facts)}))
+        .save(str(table.path))
+    )
 
 
 def keep(spark: SparkSession, table: Table, commit: Commit, hours: int) -> None:

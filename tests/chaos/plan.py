@@ -65,5 +65,10 @@ FOUND = (
     "one department:damage:ops.runs lose_a_checkpoint:1:0",
     # a damaged table was mended, but the newest release named the lost file until the next night
     "replay:damage:silver.shops__visits lose_a_file:1:0",
+    # a mended book lacked the rows of the commits that were lost, though their files were there
+    "first night:damage:ops.results lose_a_commit:1:0",
+    "first night:damage:ops.deliveries lose_the_log:1:0",
+    # a book's file was lost: the days it told of didn't run again
+    "first night:damage:ops.scores lose_a_file:1:0",
 )
 """Plans that broke a promise once, and what was wrong."""

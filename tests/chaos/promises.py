@@ -88,7 +88,11 @@ def _hash(row: Mapping[str, Any]) -> int:
 
 def _books(home: Path) -> Picture:
     ops, found = Ops(home), {}
-    for row in ledger(ops.read("deliveries").to_pylist()):
+    rows = ops.read("deliveries").to_pylist()
+    new = {(row["day"], row["delivery_id"]) for row in rows if row["event"] != "unchanged"}
+    # a run that was stopped for a while finds loaded what it was about to load, and says that nothing has changed
+    told = [row for row in rows if row["event"] != "unchanged" or (row["day"], row["delivery_id"]) not in new]
+    for row in ledger(told):
         if row["event"] != "missing":
             key = f"delivery {row['day']} {row['dataset']} {row['name']} {row['delivery_id']}"
             event = "cleaned" if row["event"] == "loaded" and row["accepted"] is not None else row["event"]

@@ -22,7 +22,7 @@ from lakehouse.table import Table, tables
 from tests.chaos import faults
 from tests.chaos.child import Child, Ended
 from tests.chaos.plan import Plan
-from tests.chaos.promises import GONE, Picture, broken, differences, is_quiet, picture, released
+from tests.chaos.promises import GONE, MERGED, Picture, broken, differences, is_quiet, picture, released
 from tests.chaos.story import ACTS, ON_SPARK, SMALL, Command, Town, night, perform, said
 from tests.jobs import test_restore
 from tests.jobs.small_city import DAY
@@ -211,11 +211,26 @@ def _damaged(town: Town, plan: Plan, scene: Scene) -> Iterator[str]:
         right = scene.seen_after
         wrong = [key for key, value in released(town).items() if value not in (right.get(key), GONE)]
         yield from (f"{what}: a wrong number: {key}" for key in wrong)
+    again = list[Command]()
     for each in found:
-        yield from _mended(town, each.mend, plan)
+        yield from _mended(town, each.mend, plan, again)
     yield from (f"{what}: {line}" for line in perform(town, ACTS[plan.act].ordinary))
-    yield from (f"{what}: {line}" for line in differences(picture(town), scene.after))
+    expected = _whole(town, scene, [*again, *ACTS[plan.act].ordinary]) if again else scene.after
+    yield from (f"{what}: {line}" for line in differences(picture(town), expected))
     yield from (f"{what}: {line}" for line in broken(town))
+
+
+def _whole(town: Town, scene: Scene, commands: Sequence[Command]) -> Picture:
+    """The picture of a town that nobody damaged after the same commands: a day that runs again takes in what came late."""
+    root = scene.folder.with_name("whole")
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(scene.folder.with_name("after"), root, symlinks=True)
+    whole = Town.at(root, scene.ends)
+    assert not perform(whole, commands)
+    seen = picture(whole)
+    shutil.rmtree(root)
+    town.point()
+    return seen
 
 
 def _harm(town: Town, plan: Plan) -> tuple[Table, Callable[[Table], None]]:
@@ -226,13 +241,21 @@ def _harm(town: Town, plan: Plan) -> tuple[Table, Callable[[Table], None]]:
         return there[name], next(each for each in HARMS if each.__name__ == harm)
     chance = random.Random(plan.chance)
     table = chance.choice([*there.values()])
-    commits = len(list((table.path / "_delta_log").glob("*.json")))
-    # a last commit that is gone without a trace can't be told from one that was never made
-    return table, chance.choice(HARMS if commits > 2 else HARMS[:-1])
+    return table, chance.choice([harm for harm in HARMS if _can_be_done(harm, table)])
 
 
-def _mended(town: Town, command: str, plan: Plan) -> Iterator[str]:
-    """Do what was printed, and what that prints as the next thing to do."""
+def _can_be_done(harm: Callable[[Table], None], table: Table) -> bool:
+    if harm is test_restore.lose_a_commit:  # a last one that is gone without a trace can't be told from one never made
+        return len(list((table.path / "_delta_log").glob("*.json"))) > 2
+    if harm in (test_restore.lose_a_file, test_restore.cut_a_file):
+        return bool(table.files())
+    if harm is test_restore.lose_the_log and table.layer == "quarantine":  # docs/reliability.md, Limits
+        return table.path.name.partition("__")[2] not in MERGED
+    return True
+
+
+def _mended(town: Town, command: str, plan: Plan, again: list[Command]) -> Iterator[str]:
+    """Do what was printed, and what that prints as the next thing to do: the nights of days that run `again`."""
     town.point()
     os.environ.pop("CITYLAKE_DEBUG", None)
     with said() as lines:
@@ -242,4 +265,6 @@ def _mended(town: Town, command: str, plan: Plan) -> Iterator[str]:
     for line in lines.getvalue().splitlines():
         if line.startswith("next       citylake backfill") and plan.act != SMALL:  # whose other department has no night
             first, last = (date.fromisoformat(word) for word in line.split()[-3::2])
-            yield from perform(town, night(*(first + timedelta(n) for n in range((last - first).days + 1))))
+            for n in range((last - first).days + 1):
+                again += night(first + timedelta(n))
+    yield from perform(town, again)
