@@ -4,6 +4,7 @@ Reads the view `vals` (each value `v` of a column, its number of rows `n`, the f
 values `v` of every column `c`.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,11 @@ _DECORATION = r"[,，\s￥¥$%]|(元|万元|吨|千克|公斤|kg|km|米|m)$"
 
 _LON, _LAT = (73, 136), (3, 54)
 """Degrees of all of China: a pair in each other's range is swapped."""
+
+_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_LON_NAME = re.compile(r"(?<![a-z])(lon|lng|long|longitude)(?![a-z])|经度")
+_LAT_NAME = re.compile(r"(?<![a-z])(lat|latitude)(?![a-z])|纬度")
+"""Words of names, once capitals begin words: a plate is no latitude."""
 
 
 @dataclass(frozen=True)
@@ -196,9 +202,9 @@ def positions(connection: duckdb.DuckDBPyConnection, columns: Sequence[tuple[str
 
 def coordinates(columns: Sequence[tuple[str, str]]) -> tuple[str | None, str | None]:
     """Of columns and their names the first that is named like a longitude, and like a latitude."""
-    hints = ("lon", "lng", "经度"), ("lat", "纬度")
     lon, lat = (
-        next((column for column, name in columns if any(hint in name.lower() for hint in of)), None) for of in hints
+        next((column for column, name in columns if kind.search(_CAPITAL.sub("_", name).lower())), None)
+        for kind in (_LON_NAME, _LAT_NAME)
     )
     return lon, lat
 

@@ -194,8 +194,8 @@ def _show_profile(found: "Profile") -> None:
     ]
     screen.table(["column", "type", "looks like", "filled#", "distinct#", "least", "most"], cells)
     screen.line()
-    if found.crs:
-        screen.line(f"positions seem to be in {found.crs.named}: {found.crs.why}")
+    if found.crs and found.crs.positions:
+        screen.line(f"positions in {found.crs.named}: {found.crs.why}")
         screen.line()
     if found.suspicions:
         looks = [(s.column, f"{s.count:,}", s.said, ", ".join(map(str, s.rows)) or None) for s in found.suspicions]

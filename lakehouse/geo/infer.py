@@ -85,9 +85,9 @@ class Inference:
 
     @property
     def named(self) -> str:
-        """In short: `gcj02 (0.97)`, `gcj02, latitude first (0.97)`, `unknown`."""
+        """In short: `gcj02 (0.97)`, `gcj02, latitude first (0.97)`, `an unknown system`."""
         axes = ", latitude first" if self.swapped else ""
-        return f"{self.crs or 'unknown'}{axes}" + (f" ({self.confidence:.2f})" if self.crs else "")
+        return f"{self.crs or 'an unknown system'}{axes}" + (f" ({self.confidence:.2f})" if self.crs else "")
 
     def contradicts(self, declared: Crs) -> bool:
         """Whether the evidence speaks against a declared system, in the order longitude, latitude."""
@@ -108,9 +108,9 @@ def infer(sample: Sample, regions: Regions, roads: Roads | None) -> Inference:
     near = {datum: _at_road(*held, roads) for datum, held in placed.items()}
     best = max(DATUMS, key=lambda datum: int(near[datum].sum()))
     confidence, rival = min((_certain(near[best], near[other]), other) for other in DATUMS if other != best)
-    seen = ", ".join(f"{near[datum].mean():.0%} in {datum}" for datum in (best, rival))
     crs = best if confidence >= ENOUGH else None
-    told = f"of {len(x):,} different positions lie at a road: {seen}"
+    share = {datum: f"{held.mean():.0%}" for datum, held in near.items()}
+    told = f"{share[best]} of {len(x):,} different positions lie at a road in {best}, {share[rival]} in {rival}"
     return Inference(crs, swapped, confidence, len(x), _said(swapped, told if crs else f"too little to tell: {told}"))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from expectations.catalog import standards_of
 from jobs.profile import Profile, profile
-from jobs.suspicion import ColumnProfile, Suspicion
+from jobs.suspicion import ColumnProfile, Suspicion, coordinates
 from lakehouse.settings import Settings
 
 CATALOG = Path(__file__).parents[2] / "expectations"
@@ -137,3 +137,18 @@ def test_in_a_workbook_the_first_sheet_with_a_table_is_described(tmp_path: Path)
     found = look(tmp_path / "book.xlsx")
     assert (found.source.sheet, found.source.skip, found.rows) == ("车辆", 1, 2)
     assert [c.name for c in found.columns] == ["车牌", "吨位"]
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["plate", "lon", "lat"], ("lon", "lat")),
+        (["relations", "startLng", "startLat"], ("startLng", "startLat")),
+        (["LATITUDE", "LONGITUDE"], ("LONGITUDE", "LATITUDE")),
+        (["gcj02_lon", "gcj02_lat"], ("gcj02_lon", "gcj02_lat")),
+        (["起点经度", "起点纬度"], ("起点经度", "起点纬度")),
+        (["plate", "salon"], (None, None)),
+    ],
+)
+def test_columns_are_named_like_coordinates(names: list[str], found: tuple[str | None, str | None]) -> None:
+    assert coordinates([(name, name) for name in names]) == found
