@@ -25,8 +25,9 @@ from lakehouse.privacy import pseudonym
 from lakehouse.queries import quoted
 from lakehouse.runs import Run
 
-PART_ROWS = 4_000_000
-"""Fixes of a part, unless one vehicle has more: some 300 MB while it is worked on."""
+PART_ROWS, MOST_ROWS = 4_000_000, 12_000_000
+"""Fixes of a part, unless one vehicle has more: a 16th of the slice, but at least and at most so many. While one is worked on
+it takes some 100 bytes a fix; fewer parts reach less often into a row group of a neighbour."""
 
 _MOST_READ = 3
 """How many times a row may be read, on average, before sorting the slice costs less: the row groups of neighbouring parts
@@ -218,12 +219,13 @@ def gathered(pieces: Sequence[Fixes]) -> Fixes:
 
 
 def _cut(groups: Sequence[Group]) -> Iterator[Part]:
-    """Ranges of vehicles with about `PART_ROWS` fixes each, and the row groups that reach into them."""
+    """Ranges of vehicles with about as many fixes each, and the row groups that reach into them."""
+    enough = min(max(sum(group.rows for group in groups) // 16, PART_ROWS), MOST_ROWS)
     cuts: list[Any] = [None]
     rows = 0
     for group in sorted(groups, key=lambda group: group.vehicles):
         rows += group.rows
-        if rows >= PART_ROWS and (cuts[-1] is None or group.vehicles[1] > cuts[-1]):
+        if rows >= enough and (cuts[-1] is None or group.vehicles[1] > cuts[-1]):
             cuts.append(group.vehicles[1])
             rows = 0
     for after, until in pairwise([*cuts, None]):

@@ -52,14 +52,15 @@ class Fixes:
         ahead = (vehicle[1:] > vehicle[:-1]) | ((vehicle[1:] == vehicle[:-1]) & (at[1:] >= at[:-1]))
         if not ahead.all():
             fixes = fixes.take(_order(vehicle, at))
-        ties = np.flatnonzero((fixes.vehicle[1:] == fixes.vehicle[:-1]) & (fixes.at[1:] == fixes.at[:-1]))
-        if not len(ties):
+        again = (fixes.vehicle[1:] == fixes.vehicle[:-1]) & (fixes.at[1:] == fixes.at[:-1])
+        if not again.any():
             return fixes
-        among = np.union1d(ties, ties + 1)
-        order = np.arange(len(at))
+        among = np.flatnonzero(np.append(False, again) | np.append(again, False))
         some = fixes.take(among)
-        order[among] = among[np.lexsort((some.lat, some.lon, some.at, some.vehicle))]
-        return fixes.take(order)
+        some = some.take(np.lexsort((some.lat, some.lon, some.at, some.vehicle)))
+        lon, lat = fixes.lon.copy(), fixes.lat.copy()
+        lon[among], lat[among] = some.lon, some.lat
+        return cls(fixes.vehicle, fixes.at, lon, lat)
 
     def take(self, order: NDArray[np.integer] | NDArray[np.bool_]) -> "Fixes":
         """The fixes at these places, or where this holds."""
