@@ -11,9 +11,10 @@ what of the slice the tables hold. A run that was killed leaves the first; the n
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache, partial
 from pathlib import Path
 
 import duckdb
@@ -32,7 +33,7 @@ from lakehouse.engine import embedded as engine
 from lakehouse.geo import stays as kernel
 from lakehouse.geo.cells import cells
 from lakehouse.geo.kernels import Ints
-from lakehouse.geo.regions import NOWHERE, Regions
+from lakehouse.geo.regions import Regions
 from lakehouse.locks import alone
 from lakehouse.privacy import pseudonym_key
 from lakehouse.runs import Run, code_version
@@ -123,7 +124,7 @@ def stays(run: Run, catalog: Catalog) -> Outcome:
         if done == how + what and not unfinished and not run.forced:
             return Outcome("unchanged", fingerprint=how + what)
         every = run.forced or done is None or not done.startswith(how)
-        changes, regions = Changes.none(), Regions.load(layer)
+        changes, regions = Changes.none(), cache(partial(Regions.load, layer))
         for source in sources:
             changes.absorb(_Night(run, source, regions, every).changes())
         versions = _write(run, changes, [source.contract.name for source in sources])
@@ -140,7 +141,7 @@ def stays(run: Run, catalog: Catalog) -> Outcome:
 class _Night:
     """The work on one dataset's slice. `every`: all its vehicles, also those of which nothing changed."""
 
-    def __init__(self, run: Run, source: Source, regions: Regions, every: bool) -> None:
+    def __init__(self, run: Run, source: Source, regions: Callable[[date], Regions], every: bool) -> None:
         self.run, self.source, self.regions, self.every = run, source, regions, every
         self.name, self.movement = source.contract.name, source.contract.movement
         self.reader = Reader(run, source.contract, pseudonym_key(run.settings))
@@ -148,7 +149,7 @@ class _Night:
 
     def changes(self) -> Changes:
         """Everything that has to be written."""
-        files = self.source.rows.files if self.source.rows else ()
+        files = self.source.silver.here(self.source.rows.files) if self.source.rows else []
         parts, nameless = self.reader.parts(self.run.day, files) if files else ([], 0)
         found = Changes.none()
         found.dropped[0] += nameless
@@ -261,7 +262,7 @@ class _Night:
         there = self.source.silver.files_by_day() if self.source.silver.exists() else {}
         for day in sorted(ours):
             files = there.get(None if self.source.contract.rank else day, ())
-            pieces.append(self.reader.between(day, files, low, high, within).fixes)
+            pieces.append(self.reader.between(day, self.source.silver.here(files), low, high, within).fixes)
         return gathered(pieces)
 
     # --- rows ---
@@ -297,12 +298,14 @@ class _Night:
         rows = events.stays
         whose, began = _named(vehicles, rows[:, 0]), rows[:, 1].astype(np.int64)
         lon, lat = np.ascontiguousarray(rows[:, 3]), np.ascontiguousarray(rows[:, 4])
-        region = self.regions.locate(lon, lat)
-        district = pa.array(self.regions.codes, _TEXT).take(pa.array(region, mask=region == NOWHERE))
+        cell, district = cells(lon, lat), np.full(len(rows), None, object)
+        for day in np.unique(kernel.days(began)):  # a district is one on some days only
+            ours, regions = kernel.days(began) == day, self.regions(date.fromordinal(int(day) + _EPOCH))
+            district[ours] = np.array([*regions.codes, None], object)[regions.locate(lon[ours], lat[ours])]
         changes.rows["stays"].append(
             pa.Table.from_arrays(
                 [self._ids(whose, rows[:, 1]), _constant(self.name, len(rows)), whose, _instants(began), _instants(rows[:, 2]),
-                 pa.array(lon), pa.array(lat), pa.array(rows[:, 5].astype(np.int64)), pa.array(cells(lon, lat)), district,
+                 pa.array(lon), pa.array(lat), pa.array(rows[:, 5].astype(np.int64)), pa.array(cell), pa.array(district, _TEXT),
                  pa.array(events.open_stays), _business_days(began)],
                 schema=STAYS,
             )
@@ -379,13 +382,13 @@ def _rewrite(
     connection.register("touched", pa.concat_tables([_TOUCHED.empty_table(), *touched]))
     days = set(pc.unique(new["_day"]).to_pylist())
     if maybe := [file for day in _days_between(touched, files) for file in files[day]]:
-        connection.register("old", connection.read_parquet(maybe, hive_partitioning=True))
+        connection.register("old", connection.read_parquet(table.here(maybe), hive_partitioning=True))
         days |= {day for (day,) in connection.sql(f"SELECT DISTINCT _day FROM old o SEMI JOIN {replaced}").fetchall()}
     if not days:
         return
     rows = f"SELECT {columns} FROM new"
     if there := [file for day in days for file in files.get(day, ())]:
-        connection.register("old", connection.read_parquet(there, hive_partitioning=True))
+        connection.register("old", connection.read_parquet(table.here(there), hive_partitioning=True))
         rows += f" UNION ALL SELECT {columns} FROM old o ANTI JOIN {replaced}"
     ordered = engine.run(connection, f"{rows} ORDER BY _day, dataset, vehicle, {at}")
     table.replace_slices(days, new.schema, (batch.cast(new.schema) for batch in ordered), commit)
