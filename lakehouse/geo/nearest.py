@@ -35,7 +35,8 @@ class Near:
         row = np.minimum(((lat - south) / height).astype(np.int64), count - 1)
         order = np.lexsort((lon, row))
         starts = np.searchsorted(row[order], np.arange(count + 1)).astype(np.int64)
-        self._set = lon[order], lat[order], known[order], starts, south, height
+        lon, lat = lon[order], lat[order]
+        self._set = lon, lat, np.cos(np.radians(lat)), known[order], starts, south, height
 
     def nearest(self, lon: FloatsIn, lat: FloatsIn, k: int, radius_m: float) -> tuple[Indexes, Floats]:
         """Index and distance (m) of the `k` nearest within `radius_m` of each position, nearest first, of equally near ones
@@ -65,12 +66,25 @@ class Near:
 
 
 @helper
-def _metres(lon: float, lat: float, other_lon: float, other_lat: float) -> float:
-    """Haversine distance (R. W. Sinnott, "Virtues of the Haversine", Sky and Telescope 68, 1984)."""
-    a, b = math.radians(lat), math.radians(other_lat)
-    up = math.sin((b - a) * 0.5)
-    across = math.sin(math.radians(other_lon - lon) * 0.5)
-    return 2.0 * EARTH_RADIUS_M * math.asin(min(1.0, math.sqrt(up * up + math.cos(a) * math.cos(b) * across * across)))
+def _sine(angle: float) -> float:
+    """By its series where five terms of it are all a double holds."""
+    if abs(angle) < 0.01:
+        square = angle * angle
+        return angle * (1.0 - square / 6.0 * (1.0 - square / 20.0 * (1.0 - square / 42.0)))
+    return math.sin(angle)
+
+
+@helper
+def _metres(lon: float, lat: float, cosine: float, other_lon: float, other_lat: float, other_cosine: float) -> float:
+    """Haversine distance (R. W. Sinnott, "Virtues of the Haversine", Sky and Telescope 68, 1984), of cosines of latitudes."""
+    up = _sine(math.radians(other_lat - lat) * 0.5)
+    across = _sine(math.radians(other_lon - lon) * 0.5)
+    square = up * up + cosine * other_cosine * across * across
+    if square < 1e-6:  # 12 km
+        return (
+            2.0 * EARTH_RADIUS_M * math.sqrt(square) * (1.0 + square * (1 / 6 + square * (3 / 40 + square * 15 / 336)))
+        )
+    return 2.0 * EARTH_RADIUS_M * math.asin(min(1.0, math.sqrt(square)))
 
 
 @helper
@@ -108,6 +122,7 @@ def _within(
     lat: FloatsIn,
     set_lon: FloatsIn,
     set_lat: FloatsIn,
+    set_cosine: FloatsIn,
     set_index: IndexesIn,
     starts: IntsIn,
     south: float,
@@ -122,7 +137,7 @@ def _within(
     degrees = math.degrees(radius_m * _SLACK / EARTH_RADIUS_M)
     for i in range(len(lon)):
         if abs(lon[i]) <= 180.0 and abs(lat[i]) <= 90.0:
-            reach = _reach(lat[i], radius_m)
+            reach, cosine = _reach(lat[i], radius_m), math.cos(math.radians(lat[i]))
             low = int(max((lat[i] - degrees - south) / height - 1.0, 0.0))
             high = int(min((lat[i] + degrees - south) / height + 1.0, rows - 1.0))
             for row in range(low, high + 1):
@@ -138,7 +153,7 @@ def _within(
                             if len(index) == 0:
                                 found += 1
                             else:
-                                metres = _metres(lon[i], lat[i], set_lon[j], set_lat[j])
+                                metres = _metres(lon[i], lat[i], cosine, set_lon[j], set_lat[j], set_cosine[j])
                                 if metres <= radius_m:
                                     index[found], distance[found] = set_index[j], metres
                                     found += 1
@@ -152,6 +167,7 @@ def _nearest(
     lat: FloatsIn,
     set_lon: FloatsIn,
     set_lat: FloatsIn,
+    set_cosine: FloatsIn,
     set_index: IndexesIn,
     starts: IntsIn,
     south: float,
@@ -167,7 +183,7 @@ def _nearest(
         if not (abs(lon[i]) <= 180.0 and abs(lat[i]) <= 90.0):
             continue
         base, found, limit = i * k, 0, radius_m
-        reach = _reach(lat[i], limit)
+        reach, cosine = _reach(lat[i], limit), math.cos(math.radians(lat[i]))
         here = int(min(max((lat[i] - south) / height, 0.0), rows - 1.0))
         low, high = here, here + 1  # the next row to the south and to the north
         while True:
@@ -188,7 +204,7 @@ def _nearest(
                     away = (set_lon[j] - lon[i]) % 360.0 if side == 0 else (lon[i] - set_lon[j]) % 360.0
                     if away > reach or away > 180.0 or (side == 1 and (away == 0.0 or away == 180.0)):
                         break  # too far, or met on the other side
-                    metres = _metres(lon[i], lat[i], set_lon[j], set_lat[j])
+                    metres = _metres(lon[i], lat[i], cosine, set_lon[j], set_lat[j], set_cosine[j])
                     if metres > limit or (found == k and metres == limit and set_index[j] > index[base + k - 1]):
                         continue
                     place = base + min(found, k - 1)
