@@ -18,8 +18,10 @@ from jobs.cli import (
     lake,
     night,
     quarantine,
+    reach,
     rebuild,
     sample,
+    sites,
     stays,
     versions,
 )
@@ -36,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (lake, night, books, export, check, rebuild, versions, stays):
+for group in (lake, night, books, export, check, rebuild, versions, stays, sites, reach):
     group.enter(app)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(contract.app, name="contract")

@@ -70,7 +70,7 @@ def test_a_department_that_fails_stays_red_inside_a_night_that_succeeds(lake: Pa
     assert len([line for line in lines if line.startswith(("bring", "clean"))]) == 6
     assert any("clean      water" in line and "failed" in line and "too few rows" in line for line in lines)
     assert [line.split()[2] for line in lines if line.startswith("relate")] == ["again", "ok"]
-    assert "night of 2026-03-01: released, 9 of 11 tasks done" in lines[-1]
+    assert "night of 2026-03-01: released, 11 of 13 tasks done" in lines[-1]
     assert ended.stderr == ""
     log = (lake / "logs" / "nightly-2026-03-01.log").read_text()
     assert "said by the step" in log
