@@ -1,7 +1,6 @@
 """The people, firms, vehicles and places of the sample city: fixed by the seed, the same on every day."""
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache, cached_property
@@ -118,9 +117,12 @@ def _places(rng: np.random.Generator, n: int) -> Places:
     division = rng.choice(codes, n, p=[0.13, 0.30, 0.13, 0.10, 0.06, 0.10, 0.10, 0.08])
     lon, lat = np.empty(n), np.empty(n)
     net = roads.read(layers.FOLDER / "roads.geojson")
+    lines = np.array([shapely.LineString(road.line) for road in net])
+    streets = np.array([road.highway in ("residential", "secondary") for road in net])
+    weight = np.where(streets, _IN_STREETS, 1.0) * shapely.length(lines)
     for code in codes:
-        mine = division == code
-        lon[mine], lat[mine] = _beside(rng, int(mine.sum()), shapes[code], net)
+        mine, here = division == code, shapely.contains(shapes[code], lines)
+        lon[mine], lat[mine] = _beside(rng, int(mine.sum()), lines[here], weight[here])
     names = {code: name for code, (name, _) in layers.NAMES.items()}
     street, community = rng.choice(WORDS["streets"], n), rng.choice(WORDS["communities"], n)
     number = rng.permutation(n) + 1
@@ -129,15 +131,8 @@ def _places(rng: np.random.Generator, n: int) -> Places:
     return Places(np.array(address), street, np.char.add(community, "社区"), division, postcode, lon, lat)
 
 
-def _beside(
-    rng: np.random.Generator, n: int, shape: shapely.Geometry, net: Sequence[roads.Road]
-) -> tuple[np.ndarray, np.ndarray]:
-    """`n` longitudes and latitudes with 6 decimals, 10 to 25 m beside the roads of a shape; mostly in streets."""
-    shapely.prepare(shape)
-    lines = np.array([shapely.LineString(road.line) for road in net])
-    within = shapely.contains(shape, lines)
-    streets = np.array([road.highway in ("residential", "secondary") for road in net])
-    weight = np.where(streets, _IN_STREETS, 1.0) * shapely.length(lines) * within
+def _beside(rng: np.random.Generator, n: int, lines: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`n` longitudes and latitudes with 6 decimals, 10 to 25 m beside roads, more where these weigh more."""
     chosen = lines[rng.choice(len(lines), n, p=weight / weight.sum())]
     along = rng.uniform(0.05, 0.95, n)
     here, ahead = (

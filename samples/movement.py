@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -46,8 +47,7 @@ class Tracks:
         return Tracks(**{name: np.concatenate([values, moved[name]]) for name, values in vars(self).items()})
 
 
-@dataclass(frozen=True)
-class Stay:
+class Stay(NamedTuple):
     """A vehicle at a hub, from one second of the day to another; the first and last of a day reach to midnight."""
 
     vehicle: int
@@ -116,23 +116,23 @@ def clock(day: date) -> pa.Array:
 def _day(rng: np.random.Generator, hubs: Hubs, vehicle: int, tour: Tour, parking: np.ndarray) -> Driven:
     stops, minutes, legs = _in_time(hubs, tour)
     spots = hubs.at[stops] + parking
-    at, silent = tour.starts * 60 if legs else DAY_S, (float(DAY_S), float(DAY_S))
-    stays, seconds, lines = [Stay(vehicle, stops[0], 0, at)], [np.zeros(1)], [spots[:1]]
-    for number, leg in enumerate(legs, 1):
-        line = np.concatenate([spots[[number - 1]], leg.line[1:-1], spots[[number]]])
-        times = at + leg.seconds.cumsum()
-        arrives = float(times[-1])
-        leaves = arrives + minutes[number - 1] * 60 if number < len(legs) else DAY_S
-        if silent[0] == DAY_S and arrives - at > _LONG_S and rng.random() < _LOST:
-            silent = (at + (arrives - at) * 0.15, at + (arrives - at) * 0.8)
-        seconds.append(times)
-        lines.append(line)
-        stays.append(Stay(vehicle, stops[number], arrives, leaves))
-        at = leaves
-    seconds.append(np.array([float(DAY_S)]))
-    lines.append(spots[[len(legs)]])
+    ends = np.cumsum([len(leg.seconds) for leg in legs], dtype=int)
+    starts = np.append(1, ends[:-1] + 1)[: len(legs)]
+    line = np.concatenate([spots[:1], *(leg.line for leg in legs), spots[-1:]])
+    line[starts], line[ends] = spots[:-1], spots[1:]
+    lasting = np.concatenate([[0.0], *(leg.seconds for leg in legs), [0.0]]) / tour.pace
+    lasting[starts] = [tour.starts * 60, *(minute * 60 for minute in minutes)][: len(legs)]
+    seconds = lasting.cumsum()
+    seconds[-1] = DAY_S
+    left, arrived = seconds[starts].tolist(), seconds[ends].tolist()
+    stays = tuple(map(Stay, [vehicle] * len(stops), stops, [0.0, *arrived], [*left, DAY_S]))
+    silent = next(
+        ((begin + (end - begin) * 0.15, begin + (end - begin) * 0.8)
+         for begin, end in zip(left, arrived, strict=True) if end - begin > _LONG_S and rng.random() < _LOST),
+        (DAY_S, DAY_S),
+    )  # fmt: skip
     astray = tour.astray if tour.via >= 0 and tour.astray <= len(legs) else 0
-    return Driven(tuple(stays), astray, np.concatenate(seconds), np.concatenate(lines), silent)
+    return Driven(stays, astray, seconds, line, silent)
 
 
 def _in_time(hubs: Hubs, tour: Tour) -> tuple[list[int], list[float], list[Route]]:
@@ -140,7 +140,7 @@ def _in_time(hubs: Hubs, tour: Tour) -> tuple[list[int], list[float], list[Route
     stops, minutes = list(tour.stops), list(tour.minutes)
     while len(stops) > 2:
         legs = list(_legs(hubs, stops, tour))
-        if tour.starts * 60 + sum(float(leg.seconds.sum()) for leg in legs) + sum(minutes) * 60 <= _LATEST_S:
+        if (tour.starts + sum(minutes)) * 60 + sum(leg.lasts_s for leg in legs) / tour.pace <= _LATEST_S:
             return stops, minutes, legs
         del stops[-2], minutes[-1]
         if stops[-2] == stops[-1]:
@@ -152,7 +152,6 @@ def _legs(hubs: Hubs, stops: Sequence[int], tour: Tour) -> Iterator[Route]:
     """The ways from stop to stop."""
     for number, (start, end) in enumerate(pairwise(stops), 1):
         if number == tour.astray and tour.via >= 0:
-            way = hubs.routes.between(start, tour.via).then(hubs.routes.between(tour.via, end))
+            yield hubs.routes.between(start, tour.via).then(hubs.routes.between(tour.via, end))
         else:
-            way = hubs.routes.between(start, end)
-        yield Route(way.line, way.seconds / tour.pace)
+            yield hubs.routes.between(start, end)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -21,6 +22,11 @@ class Route:
 
     line: np.ndarray
     seconds: np.ndarray
+
+    @cached_property
+    def lasts_s(self) -> float:
+        """The seconds from beginning to end."""
+        return float(self.seconds.sum())
 
     def then(self, *others: "Route") -> "Route":
         """This way and others, each from the end of the one before."""
@@ -81,7 +87,7 @@ class Routes:
     def _join(self, start: int, end: int, line: np.ndarray, road: Road) -> None:
         way = _timed(line, road.speed_kmh or _UNKNOWN_KMH)
         for one, other, piece in ((start, end, way),) if road.oneway else ((start, end, way), (end, start, way.back())):
-            self._arcs[one].append((other, float(way.seconds.sum())))
+            self._arcs[one].append((other, way.lasts_s))
             self._pieces[one, other] = piece
 
 
