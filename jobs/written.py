@@ -95,14 +95,26 @@ def before(run: Run, contract: Contract) -> tuple[str, ...]:
 
 
 def newest(ops: Ops, layer: str, tables: set[str]) -> Mapping[str, Mapping[date, Written]]:
-    """Table -> day -> the newest run that wrote it, as the books say."""
+    """Table -> day -> the newest run that wrote it, as the books say.
+
+    A run that wrote the same again doesn't count: the day's rows have been there since the one before, and of a table that
+    keeps the newest row of a key its version would hold what later days brought.
+    """
     wrote = pc.field("step").isin(list(WRITING)) & (pc.field("status") == "succeeded") & pc.field("writes").is_valid()
     found: dict[str, dict[date, Written]] = {}
+    undone: set[tuple[str, date]] = set()
     for row in ops.read("runs").filter(wrote).select(["day", "run_id", "fingerprint", "writes"]).to_pylist():
         for name, version in json.loads(row["writes"]).items():
             of, _, table = name.partition(".")
-            if of == layer and table in tables and version is not None:
-                found.setdefault(table, {})[row["day"]] = Written(row["fingerprint"] or row["run_id"], version)
+            if of != layer or table not in tables:
+                continue
+            place, known = (table, row["day"]), found.setdefault(table, {})
+            state = row["fingerprint"] or row["run_id"]
+            if version is None:
+                undone.add(place)
+            elif place in undone or row["day"] not in known or known[row["day"]].state != state:
+                known[row["day"]] = Written(state, version)
+                undone.discard(place)
     return found
 
 

@@ -22,7 +22,7 @@ from lakehouse.table import Table, tables
 from tests.chaos import faults
 from tests.chaos.child import Child, Ended
 from tests.chaos.plan import Plan
-from tests.chaos.promises import GONE, MERGED, Picture, broken, differences, is_quiet, picture, released
+from tests.chaos.promises import GONE, Picture, broken, differences, is_quiet, picture, released
 from tests.chaos.story import ACTS, ON_SPARK, SMALL, Command, Town, night, perform, said
 from tests.jobs import test_restore
 from tests.jobs.small_city import DAY
@@ -249,8 +249,6 @@ def _can_be_done(harm: Callable[[Table], None], table: Table) -> bool:
         return len(list((table.path / "_delta_log").glob("*.json"))) > 2
     if harm in (test_restore.lose_a_file, test_restore.cut_a_file):
         return bool(table.files())
-    if harm is test_restore.lose_the_log and table.layer == "quarantine":  # docs/reliability.md, Limits
-        return table.path.name.partition("__")[2] not in MERGED
     return True
 
 
