@@ -1,6 +1,6 @@
 """A day of positions from CSV to bronze to silver: Citylake beside a hand-written DuckDB + delta-rs script.
 
-    python -m benchmarks.gps_night [--rows 16000000] [--rounds 3] [--folder /tmp/citylake-gps]
+    python -m benchmarks.gps_night [--rows 16000000] [--rounds 3] [--folder /tmp/citylake-gps] [--index track]
 
 Both do the same in processes of their own, in turns: load (sha256, manifest or its like, text with row numbers), then
 clean (typed, required, ranges, pattern, first of each key, cell, district). Outputs are compared before any ratio is
@@ -213,12 +213,18 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=16_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/citylake-gps"))
+    parser.add_argument(
+        "--index", choices=["space", "space_time", "track"], help="what silver is sorted by; else nothing"
+    )
     parser.add_argument("--only", nargs=2, metavar=("WHO", "STEP"))
     asked = parser.parse_args()
     if asked.only:
         {"ours": ours, "peer": peer}[asked.only[0]](asked.folder, asked.only[1])
         return
     source = town(asked.folder, asked.rows)
+    described = "\ndescribes: {fix: {vehicle: plate, at: gps_at, point: point}}\nindex: " + (asked.index or "")
+    contract = asked.folder / "catalog/contracts/transport/gps.yml"
+    contract.write_text(CONTRACT + (described if asked.index else ""))
     print(
         f"{asked.rows:,} rows, {source.stat().st_size / 1e6:.0f} MB; medians of {asked.rounds} rounds in turns",
         flush=True,

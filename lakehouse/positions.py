@@ -52,7 +52,7 @@ def within(
         return held & _in_time(rows, at, first, last) & _there(rows)
 
     threads = lake.settings.threads
-    rows, read = pruning.read(table, version, Sought(bounds, ranges), test, threads=threads)
+    rows, read = pruning.read(table, version, Sought(bounds, ranges), test, (lon, lat, str(at), "_op"), threads=threads)
     return Found(queries.masked(lake.settings, name, rows) if masked else rows, read)
 
 
@@ -76,7 +76,7 @@ def track(lake: Lake, vehicle: str, start: Moment | None, end: Moment | None, ma
         threads = lake.settings.threads
         table = Table(lake.settings.home / "silver" / name.partition(".")[2])
         rows, more = pruning.read(
-            table, lake.version(name), Sought(bounds, ranges), test, columns=columns, threads=threads
+            table, lake.version(name), Sought(bounds, ranges), test, (who, at), columns=columns, threads=threads
         )
         rows = queries.masked(lake.settings, name, rows) if masked else rows
         whose = pa.repeat(pa.scalar(_dataset(name)), len(rows))
@@ -100,7 +100,7 @@ def nearest(lake: Lake, name: str, points: Any, k: int, radius_m: float, masked:
         return np.isfinite(_floats(rows, lon)) & _there(rows)
 
     bounds = dict(zip((lon, lat), _around(x, y, radius_m), strict=True))
-    rows, read = pruning.read(table, version, Sought(bounds), test, threads=lake.settings.threads)
+    rows, read = pruning.read(table, version, Sought(bounds), test, (lon, lat, "_op"), threads=lake.settings.threads)
     index, distance = Near(_floats(rows, lon), _floats(rows, lat)).nearest(x, y, k, radius_m)
     kept = index != NONE
     kept[:, 0] = True

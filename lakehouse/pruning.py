@@ -4,7 +4,7 @@ A file is left out by the statistics in the table's log where it has them (Delta
 group by those in the file's own footer. Both only ever leave out what can't match: the rows read are tested one by one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
@@ -49,28 +49,40 @@ def read(
     version: int | None,
     sought: Sought,
     test: Callable[[pa.Table], NDArray[np.bool_]],
+    tested: Iterable[str],
     *,
     columns: Sequence[str] = (),
     threads: int = 1,
 ) -> tuple[pa.Table, Read]:
-    """The rows for which `test` holds, with these columns (all without), and what was read for them."""
+    """The rows for which `test` holds, with these columns (all without), and what was read for them.
+
+    The columns `tested` are read first, the others only of row groups that have such rows.
+    """
     delta = table.open(version)
-    schema = delta.to_pyarrow_dataset().schema
-    schema = pa.schema([schema.field(name) for name in columns]) if columns else schema
+    known = delta.to_pyarrow_dataset().schema
+    schema = pa.schema([known.field(name) for name in columns or known.names])
+    first = pa.schema([field for field in known if field.name in set(tested)])
+    rest = pa.schema([field for field in schema if field.name not in first.names])
     files = added(delta)
     wanted = {str(table.path / unquote(file["path"])): file for file in files if _can_hold(file, sought)}
 
-    def rows(path: str) -> tuple[pa.Table, Read]:
-        groups = _groups(path, sought)
-        some = _rows(path, groups, schema, {"_day": wanted[path].get("partition._day")})
-        taken = Read(int(len(groups) > 0), 0, len(groups), _bytes(path, groups, schema.names))
-        return some.filter(pa.array(test(some))), taken
+    def of_file(path: str) -> tuple[pa.Table, Read]:
+        partition, groups = {"_day": wanted[path].get("partition._day")}, _groups(path, sought)
+        some = _rows(path, groups, first, partition)
+        holds = test(some)
+        sizes = np.array([_footer(path).row_group(int(group)).num_rows for group in groups], np.int64)
+        hit = np.bincount(np.repeat(np.arange(len(groups)), sizes), holds, len(groups)) > 0
+        others = _rows(path, groups[hit], rest, partition).filter(pa.array(holds[np.repeat(hit, sizes)]))
+        kept = some.filter(pa.array(holds))
+        columns = [(kept if name in first.names else others)[name] for name in schema.names]
+        size = _bytes(path, groups, first.names) + _bytes(path, groups[hit], rest.names)
+        return pa.Table.from_arrays(columns, schema=schema), Read(int(len(groups) > 0), 0, len(groups), size)
 
     with ThreadPoolExecutor(threads) as pool:
-        found = list(pool.map(rows, table.here(wanted)))
+        found = list(pool.map(of_file, table.here(wanted)))
     whole = Read(of_files=len(files), of_bytes=sum(file["size_bytes"] for file in files))
     return pa.concat_tables([schema.empty_table(), *(some for some, _ in found)]), sum(
-        (part for _, part in found), whole
+        (cost for _, cost in found), whole
     )
 
 
@@ -156,11 +168,11 @@ def _rows(path: str, groups: NDArray[np.int64], schema: pa.Schema, partition: Ma
     there = set(_footer(path).schema.to_arrow_schema().names)
     with pq.ParquetFile(path, metadata=_footer(path), pre_buffer=True) as file:
         stored = file.read_row_groups(groups.tolist(), [n for n in schema.names if n in there], use_threads=False)
-    arrays = []
+    count, arrays = sum(_footer(path).row_group(int(group)).num_rows for group in groups), []
     for wanted in schema:
         if wanted.name in there:
             arrays.append(stored.column(wanted.name).cast(wanted.type))
         else:
             value = pa.scalar(partition.get(wanted.name), wanted.type)
-            arrays.append(pa.chunked_array([pa.repeat(value, stored.num_rows)]))
+            arrays.append(pa.chunked_array([pa.repeat(value, count)]))
     return pa.Table.from_arrays(arrays, schema=schema)
