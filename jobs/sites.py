@@ -99,9 +99,9 @@ def sites(run: Run, catalog: Catalog) -> Outcome:
         return Outcome("unchanged", fingerprint=how + what)
     afresh = run.forced or before.day is None or (_done(run, before.day) or "")[: len(how)] != how
     with engine.session(run.settings) as connection:
-        seen = _visits(connection, [file for found in files.values() for file in found])
+        seen = _visits(connection, stays.here([file for found in files.values() for file in found]))
         state, again = advanced(before.state, seen, rule, run.day, afresh=afresh)
-        regions = Regions.load(catalog.layers / "districts.geojson")
+        regions = Regions.load(catalog.layers / "districts.geojson", run.day)
         rows = _rows(connection, state, _stale(state, again, before), before, regions, run.day)
     facts = (("sites", str(len(state.names))), ("looked_at_again", str(len(again))))
     commit = Commit(run.id, facts)
