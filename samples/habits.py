@@ -24,6 +24,8 @@ _SITES = 40
 _NEAR = 6
 """Among how many of the nearest places a vehicle's regular ones are chosen."""
 
+_NEXT_DOOR_M = 300
+
 _CREW, _REVISITORS = 6, 4
 """Tankers that go to the workshop nobody registered, and to the plant that was closed."""
 _WORKSHOP_NEAR = (121.0, 32.0)
@@ -54,10 +56,10 @@ class Hubs:
         return np.flatnonzero(np.isin(self.kind, kinds))
 
     def nearest(self, hub: int, among: np.ndarray, n: int) -> np.ndarray:
-        """The `n` nearest to a hub, the nearest first, never itself."""
-        others = among[among != hub]
-        away = np.hypot(*((self.at[others] - self.at[hub]) * (roads.EAST, 1)).T)
-        return others[np.argsort(away, kind="stable")[:n]]
+        """The `n` nearest to a hub, the nearest first, none next door: a stay at each is two stays."""
+        away = np.hypot(*((self.at[among] - self.at[hub]) * (roads.EAST, 1)).T) * roads.METRES
+        nearest = np.argsort(away, kind="stable")
+        return among[nearest[away[nearest] > _NEXT_DOOR_M][:n]]
 
 
 @dataclass(frozen=True)

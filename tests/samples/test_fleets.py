@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 import pytest
 import shapely
 
+from lakehouse.geo.crs import to_wgs84
+from lakehouse.geo.stays import stays as find_stays
 from samples import datum, fleets, habits, layers, roads
 from samples.city import HAZMAT_FIRMS, build
 from samples.tables import TABLES
@@ -137,3 +139,21 @@ def test_late_fixes_are_kept_back_and_come_with_the_next_delivery(delivered: lis
     for plate in CITY.tankers[[7, 111, 402]].tolist():
         there = first.filter(pc.equal(first["plate"], plate))["gps_at"].to_pylist()
         assert not any("2026-03-01 14:00:00" <= at < "2026-03-01 16:30:00" for at in there)
+
+
+def test_the_kernel_finds_the_true_stays_of_all_tankers(
+    fixes: pa.Table, stays: pa.Table, sites: dict[str, dict[str, Any]]
+) -> None:
+    lon, lat = to_wgs84("gcj02", *(fixes[name].to_numpy().copy() for name in ("lon", "lat")))
+    at = fixes["gps_at"].combine_chunks().cast(pa.timestamp("us"))
+    found = find_stays(fixes["plate"].combine_chunks(), pc.assume_timezone(at, "UTC"), pa.array(lon), pa.array(lat))
+    true_of = defaultdict(list)
+    for row in stays.filter(pc.equal(stays["dataset"], "transport.hazmat_gps")).to_pylist():
+        true_of[row["vehicle"]].append((row["began_at"][:19], row["ended_at"][:19], sites[row["place"]]))
+    matched = 0
+    for stay in found.to_pylist():
+        middle = str(stay["began_at"] + (stay["ended_at"] - stay["began_at"]) / 2)[:19]
+        (place,) = [site for began, ended, site in true_of[stay["vehicle"]] if began <= middle <= ended]
+        assert np.hypot((stay["lon"] - place["lon"]) * roads.EAST, stay["lat"] - place["lat"]) * roads.METRES < 60
+        matched += 1
+    assert matched > 0.999 * sum(map(len, true_of.values()))  # the rest: stops next door to each other
