@@ -16,6 +16,7 @@ from expectations.catalog import Catalog
 from jobs import fixes as reading
 from jobs import movement as step
 from jobs.department import Outcome
+from jobs.restore import restore
 from lakehouse.contract import Contract
 from lakehouse.geo import curve
 from lakehouse.geo.stays import Fixes, advance, finished, unknown
@@ -306,6 +307,27 @@ def test_parts_of_vehicles_give_what_one_gives(city: City, monkeypatch: pytest.M
     city.run()
     assert len(parts) > 1 or not laid_out
     assert city.stored() == city.recomputed() and len(city.rows("stays")) == 7
+
+
+@pytest.mark.parametrize("name", list(step.TABLES))
+def test_a_table_that_was_taken_back_is_made_again_by_its_days(city: City, name: str) -> None:
+    days = [BEFORE - timedelta(1), BEFORE, DAY]
+    for day in days:
+        city.deliver(
+            parked(HOME, clock("00:00", day), clock("12:00", day))
+            + parked(PLANT, clock("12:08", day), clock("23:59", day)),
+            day,
+        )
+        city.run(day)
+    content = city.stored()
+    run = Run.start("restore", DAY, datetime(2024, 5, 2, 2, tzinfo=UTC), city.settings)
+    again = restore(run, f"gold.{name}", 1).days
+    run.close()
+    assert city.stored() != content or name == "vehicle_slices"
+    for day in again:
+        assert city.run(day).status == "succeeded"
+    assert city.stored() == content == city.recomputed()
+    assert {city.run(day).status for day in days} == {"unchanged"}
 
 
 # --- whatever comes in whatever order ---
