@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +18,20 @@ if TYPE_CHECKING:
     from lakehouse.settings import Settings
 
 
+_PREFIX, _KEPT_S = "citylake-tests-", 3 * 86_400
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """A folder for the temporary files of this run alone. Those that pytest makes lie in one of all runs, which every run that
     begins closes to other users: database servers, which refuse to be root's, then lose theirs."""
-    if config.option.basetemp is None:
-        config.option.basetemp = tempfile.mkdtemp(prefix="citylake-tests-")
-        config.add_cleanup(lambda: _tidied(config))
+    if config.option.basetemp is not None:
+        return
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if time.time() - left.stat().st_mtime > _KEPT_S:
+            shutil.rmtree(left, ignore_errors=True)
+    config.option.basetemp = tempfile.mkdtemp(prefix=_PREFIX)
+    config.add_cleanup(lambda: _tidied(config))
 
 
 def _tidied(config: pytest.Config) -> None:

@@ -123,9 +123,14 @@ def draw(
     else:
         told = list(_told(rows, tooltip or _columns(rows.schema, color, columns)))
         key = key_of(values, str(color)) if values is not None else Key("", ["c0"] * len(told), [])
-        drawn = [plane.drawn(*each) for each in zip(drawable, key.classes, told, strict=True)]
-        drawn.sort(key=lambda each: -len(each.path))  # small ones above large ones
-        says = f"{len(drawn):,} row{'s' * (len(drawn) != 1)}"
+        small = np.ptp(bounds.reshape(-1, 2, 2), axis=1).max(axis=1) < (view[2] - view[0]) / 100
+        small &= shapely.get_dimensions(drawable) > 0
+        each = list(zip(drawable, key.classes, told, strict=True))
+        drawn = [plane.drawn(*one) for one in each]
+        dots = [plane.drawn(shapely.centroid(one[0]), *one[1:]) for one, dot in zip(each, small, strict=True) if dot]
+        # small ones above large ones; those that would hardly be seen have a dot besides
+        drawn = [*sorted(drawn, key=lambda one: -len(one.path)), *dots]
+        says = f"{len(each):,} row{'s' * (len(each) != 1)}"
     left_out = [
         f"{count:,} {why}"
         for count, why in (

@@ -88,6 +88,17 @@ def test_lines_areas_and_holes(layers: Path) -> None:
     assert (dot[0], dot[1].count("h0")) == ("dot s0", 2)
 
 
+def test_what_would_hardly_be_seen_has_a_dot_besides(layers: Path) -> None:
+    shapes = [shapely.box(120.5, 31.5, 121.5, 32.5), shapely.Point(121, 32).buffer(0.001)]
+    drawn = draw(pa.table({"shape": shapely.to_wkb(shapes), "n": [1, 2]}), layers, "n", tooltip=["n"])
+    assert [(classes, told) for classes, _, told in rows_of(drawn)] == [
+        ("area s5", "n: 2"),
+        ("area s0", "n: 1"),
+        ("dot s5", "n: 2"),
+    ]
+    assert drawn.says == "2 rows"
+
+
 def test_what_lies_nowhere_or_beyond_is_said(layers: Path) -> None:
     rows = pa.table({"lon": [121.0, 121.1, 0.0, None, 121.2], "lat": [32.0, 32.0, 0.0, 32.0, float("nan")]})
     assert draw(rows, layers).says == "2 rows, 2 without a position, 1 beyond the map"
