@@ -285,14 +285,15 @@ def generate(silver: Table, day: date, trucks: int, each: int, *, nights: int = 
     silver.replace_slice(day, SILVER, in_runs(batches(), ["_track"]), Commit("generate"))
 
 
-def step(folder: Path, day: str) -> None:
-    """One run of the step as `citylake run` does it; prints its seconds."""
+def step(folder: Path, name: str, day: str) -> None:
+    """One run of a step as `citylake run` does it; prints its seconds."""
     os.environ |= {"CITYLAKE_HOME": str(folder / "lake"), "CITYLAKE_CATALOG": str(folder / "catalog")}
-    import jobs.movement  # noqa: F401 (imports aren't the work)
+    import jobs.movement
+    import jobs.sites  # noqa: F401 (imports aren't the work)
     from jobs.run import run
 
     started = time.monotonic()
-    run("stays", date.fromisoformat(day))
+    run(name, date.fromisoformat(day))
     print(time.monotonic() - started)
 
 
@@ -306,12 +307,15 @@ def time_city(asked: argparse.Namespace) -> None:
         print(f"made in {time.monotonic() - begun:.0f} s", flush=True)
     for layer in ("gold", "ops"):
         shutil.rmtree(home / layer, ignore_errors=True)
-    seconds, peak = timed("benchmarks.stays", folder, "step", DAY.isoformat())
+    seconds, peak = timed("benchmarks.stays", folder, "stays", DAY.isoformat())
+    more, peak_sites = timed("benchmarks.stays", folder, "sites", DAY.isoformat())
     stays, trips = (Table(home / "gold" / name).rows() for name in ("stays", "trips"))
     told = Table(home / "gold" / "stays").history()[0]
     print(
         f"{fixes:,} fixes of {asked.trucks:,} trucks: {seconds:.1f} s = {fixes / seconds / 1e6:.2f} M fixes/s, peak {peak:,.0f} MB"
     )
+    sites = Table(home / "gold" / "sites")
+    print(f"sites: {more:.1f} s, peak {peak_sites:,.0f} MB, {sites.rows() if sites.exists() else 0:,} of them")
     print(f"{stays:,} stays, {trips:,} trips; used {told['used']} + dropped = {told['fixes']} fixes")
 
 
@@ -329,7 +333,7 @@ def time_nights(asked: argparse.Namespace) -> None:
             generate(silver, day, asked.trucks, asked.fixes_each, nights=asked.nights)
     for layer in ("gold", "ops"):
         shutil.rmtree(home / layer, ignore_errors=True)
-    seconds = [timed("benchmarks.stays", folder, "step", day.isoformat())[0] for day in days]
+    seconds = [timed("benchmarks.stays", folder, "stays", day.isoformat())[0] for day in days]
     begun = time.monotonic()
     whole = one_pass(home, days)
     recompute = time.monotonic() - begun
@@ -345,12 +349,13 @@ def time_nights(asked: argparse.Namespace) -> None:
 
 def one_pass(home: Path, days: list[date]) -> pa.Table:
     """The stays of all nights found at once: whole vehicles, all their fixes, no state."""
-    from jobs.fixes import Reader, gathered
+    from jobs import fixes as reading
     from lakehouse.runs import Run
     from lakehouse.settings import Settings
 
+    reading.PART_ROWS = 1_000_000  # of the first night: a part holds all of them
     settings, movement = Settings(home=home, catalog=ROOT, inbox=home), Movement()
-    reader = Reader(Run.start("benchmark", DAY, datetime.now(UTC), settings), contract(), b"key")
+    reader = reading.Reader(Run.start("benchmark", DAY, datetime.now(UTC), settings), contract(), b"key")
     silver = Table(home / "silver" / NAME)
     files = {day: silver.files(day) for day in days}
     parts, _ = reader.parts(days[0], files[days[0]])
@@ -360,7 +365,7 @@ def one_pass(home: Path, days: list[date]) -> pa.Table:
         first = reader.read(days[0], part)
         low = dict.fromkeys(first.vehicles, -(1 << 62))
         later = [reader.between(day, files[day], low, 1 << 62, part).fixes for day in days[1:]]
-        done = kernel.advance(gathered([first.fixes, *later]), kernel.unknown(len(low)), movement)
+        done = kernel.advance(reading.gathered([first.fixes, *later]), kernel.unknown(len(low)), movement)
         ends = kernel.finished(done.states[done.final], movement)
         rows = np.vstack([done.events.stays, ends.stays])
         at = (pa.array(rows[:, place].astype(np.int64)).cast(instant) for place in (1, 2))
@@ -402,10 +407,10 @@ def main() -> None:
     parser.add_argument("--nights", type=int, default=30)
     parser.add_argument("--largest", type=int, default=160_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs=2, metavar=("WHO", "DAY"))
+    parser.add_argument("--only", nargs=2, metavar=("STEP", "DAY"))
     asked = parser.parse_args()
     if asked.only:
-        step(asked.folder, asked.only[1])
+        step(asked.folder, *asked.only)
         return
     asked.trucks = asked.trucks or (20_000 if asked.what == "city" else 2_000)
     works = {
