@@ -78,12 +78,14 @@ class Read:
 
 @dataclass
 class Reader:
-    """Reads the fixes of one dataset. Keeps the pseudonyms it has made; threads may share it."""
+    """Reads the fixes of one dataset. Keeps the pseudonyms it has made, and what files say of their row groups; threads
+    may share it."""
 
     run: Run
     contract: Contract
     key: bytes = field(repr=False)
     _known: dict[str, str] = field(default_factory=dict, repr=False)
+    _told: dict[str, list[Group]] = field(default_factory=dict, repr=False)
     _sorting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def parts(self, day: date, files: Sequence[str]) -> tuple[list[Part], int]:
@@ -174,6 +176,8 @@ class Reader:
         return [slots["vehicle"], slots["at"], "_lon", "_lat", *apart]
 
     def _groups(self, file: str) -> list[Group]:
+        if file in self._told:
+            return self._told[file]
         facts = pq.read_metadata(file)
         names = facts.schema.names
         vehicle, at = (names.index(name) for name in self._columns[:2])
@@ -189,6 +193,7 @@ class Reader:
             instants = (times.min_raw, times.max_raw) if times and times.has_min_max else None
             nameless = told.null_count or 0 if told else 0
             found.append(Group(file, i, group.num_rows, bounds, instants, by_track, nameless))
+        self._told[file] = found
         return found
 
     def _table(self, group: Group, apart: str | None = None) -> pa.Table:

@@ -260,7 +260,8 @@ class _Night:
         pieces = []
         ours = self.run.table("gold", "vehicle_slices").days() | {self.run.day}
         there = self.source.silver.files_by_day() if self.source.silver.exists() else {}
-        for day in sorted(ours):
+        earliest, latest = _number(min(low.values())) - 1, _number(high) + self.movement.late_days
+        for day in sorted(day for day in ours if earliest <= day.toordinal() - _EPOCH <= latest):
             files = there.get(None if self.source.contract.rank else day, ())
             pieces.append(self.reader.between(day, self.source.silver.here(files), low, high, within).fixes)
         return gathered(pieces)
@@ -430,7 +431,12 @@ def _done(run: Run) -> str | None:
 
 def _day_after(at: int) -> int:
     """The first instant of the business day after the one of an instant."""
-    return ((at + kernel.ZONE_US) // kernel.DAY_US + 1) * kernel.DAY_US - kernel.ZONE_US
+    return (_number(at) + 1) * kernel.DAY_US - kernel.ZONE_US
+
+
+def _number(at: int) -> int:
+    """The business day of an instant, as days since 1970."""
+    return (at + kernel.ZONE_US) // kernel.DAY_US
 
 
 def _midnight(day: Ints) -> Ints:
