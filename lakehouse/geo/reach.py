@@ -148,7 +148,9 @@ def _beside(pieces: NDArray[np.float64], stretch: Ints) -> shapely.Polygon | sha
 
 
 @helper
-def _append(node: int, bucket: int, heads: Indexes, tails: Indexes, after: Indexes, before: Indexes) -> None:
+def _append(
+    node: int | np.uint32, bucket: int, heads: Indexes, tails: Indexes, after: Indexes, before: Indexes
+) -> None:
     """Put a node at the end of a bucket's queue."""
     after[node] = _NONE
     if heads[bucket] == _NONE:
@@ -159,7 +161,9 @@ def _append(node: int, bucket: int, heads: Indexes, tails: Indexes, after: Index
 
 
 @helper
-def _remove(node: int, bucket: int, heads: Indexes, tails: Indexes, after: Indexes, before: Indexes) -> None:
+def _remove(
+    node: int | np.uint32, bucket: int, heads: Indexes, tails: Indexes, after: Indexes, before: Indexes
+) -> None:
     """Take a node out of a bucket's queue."""
     ahead, behind = before[node], after[node]
     if ahead == _NONE:
@@ -209,13 +213,14 @@ def _search(
         _append(node, int(at * buckets_a_second), heads, tails, after, before)
     for bucket in range(int(limit * buckets_a_second) + 1):
         while heads[bucket] != _NONE:
-            node, following = heads[bucket], after[heads[bucket]]
-            heads[bucket], before[node] = following, _UNQUEUED
+            place = np.uint32(heads[bucket])  # unsigned: numba then needn't ask whether an index counts from the end
+            following = after[place]
+            heads[bucket], before[place] = following, _UNQUEUED
             if following != _NONE:
                 before[following] = _NONE
-            now = best[node]
-            for arc in range(starts[node], starts[node + 1]):
-                there, at = targets[arc], now + seconds[arc]
+            now = best[place]
+            for arc in range(np.uint64(starts[place]), np.uint64(starts[place + np.uint32(1)])):
+                there, at = np.uint32(targets[arc]), now + seconds[arc]
                 known = best[there]
                 if at > limit or at >= known:
                     continue
