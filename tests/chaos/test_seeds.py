@@ -1,6 +1,7 @@
 """Seeds of the day: an act of the town, disturbed. `make chaos` runs many more. What it found is played again."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -17,17 +18,30 @@ LONG = ("maintain", "replay")
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
-    with own_settings() as patch, disk() as root:
+    with _stage("embedded") as stage:
+        yield stage
+
+
+@contextmanager
+def _stage(engine: str) -> Iterator[Stage]:
+    with own_settings() as patch, disk(engine) as root:
         for name in ("LOG_LEVEL", "THREADS", "MIN_FREE_MB", "DEBUG"):
             patch.setenv(f"CITYLAKE_{name}", "")
         patch.setenv("CITYLAKE_LOG_LEVEL", "CRITICAL")
-        yield Stage(root)
+        yield Stage(root, engine)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(25))
 def test_every_promise_holds_whatever_happens(stage: Stage, seed: int) -> None:
     verdict = tried(stage, drawn(seed, stage.points([SMALL])))
     assert not verdict.broken, f"{verdict.plan}: {verdict.broken}"
+
+
+def test_every_promise_holds_when_the_engine_is_killed() -> None:
+    with _stage("spark") as stage:
+        for seed in range(2):
+            verdict = tried(stage, drawn(seed, stage.points(), "spark"))
+            assert not verdict.broken, f"{verdict.plan}: {verdict.broken}"
 
 
 @pytest.mark.parametrize("text", [text for text in FOUND if text.split(":")[0] not in LONG])
