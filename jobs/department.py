@@ -83,7 +83,8 @@ def _stopping_with_us() -> Iterator[None]:
 def last_success(run: Run) -> str | None:
     """The fingerprint with which the city's step last succeeded for the day; none if a book has lost rows of it since."""
     rows = run.ops.read("runs", day=run.day).filter(pc.field("status") == "succeeded").to_pylist()
-    done = [row for row in rows if row["step"] == run.step or '"ops.' in (row["writes"] or "")]
+    mended = (row["step"] == "restore" and '"ops.' in row["writes"] for row in rows)
+    done = [row for row, is_mended in zip(rows, mended, strict=True) if is_mended or row["step"] == run.step]
     return done[-1]["fingerprint"] if done else None
 
 
