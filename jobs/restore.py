@@ -93,16 +93,19 @@ def mend(run: Run, damage: Damage) -> Restored:
 
 
 def _mended_book(run: Run, book: Table, files: Path, days: Sequence[date]) -> Restored:
-    """Take up again what the book's own files still hold; the days of those that are lost run again, all of them."""
+    """Take up again what the book's own files still hold. The days of those that are lost are judged again, and what was
+    released since is released once more: its scores look back."""
     taken_up = run.ops.take_up(book.path.name, files, run.id)
     _log.info("book mended", book=book.path.name, rows_taken_up=taken_up, days_lost=len(days))
     cleaned = run.ops.read("runs").filter(pc.field("step").isin(list(WRITING))).select(["department", "dataset", "day"])
     for department, dataset, day in {tuple(row.values()) for row in cleaned.to_pylist() if row["day"] in days}:
         if dataset:
             _noted(run, department, dataset, day, {f"silver.{department}__{dataset}": None})
-    for day in days:
+    since = {day for day in run.ops.read("releases")["day"].to_pylist() if days and day >= days[0]}
+    again = tuple(sorted({*days, *since}))
+    for day in again:
         _noted(run, "", "", day, {book.name: None})
-    return Restored(book.version(), tuple(days))
+    return Restored(book.version(), again)
 
 
 def _undo(run: Run, table: Table, days: Iterable[date]) -> None:
