@@ -60,7 +60,8 @@ def write(table: Table, how: str) -> None:
         table.merge(rows(1, 2, 3, name="b"), Commit("r"), key=["id"], rank=["name"])
 
 
-def _write_and_die(server: Server, path: Path, how: str, key: str, when: When) -> None:
+def _write_and_die(environment: dict[str, str], server: Server, path: Path, how: str, key: str, when: When) -> None:
+    os.environ.update(environment)
     server.plan(key, when, os.getpid())
     write(Table(path), how)
 
@@ -77,7 +78,7 @@ def test_a_writer_that_is_killed_leaves_all_or_nothing_and_the_next_completes(
         table.merge(rows(1), Commit("r"), key=["id"], rank=["name"])
     elif before:
         append(table, rows(9))
-    child = forks.Process(target=_write_and_die, args=(server, table.path, how, key, when))
+    child = forks.Process(target=_write_and_die, args=(dict(os.environ), server, table.path, how, key, when))
     child.start()
     child.join()
     assert child.exitcode == -9
