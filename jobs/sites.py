@@ -9,8 +9,10 @@ a run that ends between them is as if it had not been, because the next reads of
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -23,7 +25,7 @@ from expectations.catalog import Catalog
 from jobs.department import Outcome
 from lakehouse.document import read_document
 from lakehouse.engine import embedded as engine
-from lakehouse.errors import ContractError
+from lakehouse.errors import ContractError, LakeError
 from lakehouse.geo.kernels import Ints
 from lakehouse.geo.regions import NOWHERE, Regions
 from lakehouse.geo.sites import (
@@ -88,7 +90,7 @@ def sites(run: Run, catalog: Catalog) -> Outcome:
     if not stays.exists():
         return Outcome("unchanged")
     first = run.day - timedelta(days=rule.window_days - 1)
-    days = stays.files_by_day()
+    version, days = _as_left(run, stays)
     files = {day: found for day, found in days.items() if day is not None and first <= day <= run.day}
     written = [run.table("gold", name) for name in ("sites", "site_spots")]
     if not files and not any(run.day in table.days() for table in written):
@@ -115,9 +117,28 @@ def sites(run: Run, catalog: Catalog) -> Outcome:
         rows_in=count,
         accepted=count,
         fingerprint=how + what,
-        reads=json.dumps({stays.name: stays.version()}),
+        reads=json.dumps({stays.name: version}),
         writes=json.dumps({table.name: table.version() for table in written}),
     )
+
+
+def _as_left(run: Run, stays: Table) -> tuple[int, Mapping[date | None, list[str]]]:
+    """The version of the stays that the day's own night left, and its files: a later night makes stays over midnight longer,
+    which is its own news. The newest where nobody knows that version any more."""
+    wrote = (
+        pc.field("step").isin(["stays", "restore"])
+        & (pc.field("status") == "succeeded")
+        & pc.field("writes").is_valid()
+    )
+    told = [json.loads(text) for text in run.ops.read("runs", day=run.day).filter(wrote)["writes"].to_pylist()]
+    known = [writes[stays.name] for writes in told if stays.name in writes]
+    newest = stays.open().version()
+    for version in [each for each in known[-1:] if each is not None]:
+        with suppress(LakeError):
+            files = stays.files_by_day(version)
+            if all(Path(file).exists() for found in files.values() for file in found):
+                return version, files
+    return newest, stays.files_by_day(newest)
 
 
 def rule_of(catalog: Catalog) -> Rule:
