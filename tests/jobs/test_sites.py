@@ -53,6 +53,14 @@ class Night:
         content = pa.Table.from_pylist(rows, schema=STAYS)
         self.table("stays").replace_slice(day, STAYS, content.to_batches(), Commit("stays"))
 
+    def booked_stays(self, day: date) -> None:
+        """Let the books say that the step `stays` left the table as it is."""
+        self.runs += 1
+        at, writes = datetime(2026, 4, 1, 1, self.runs, tzinfo=UTC), {"gold.stays": self.table("stays").version()}
+        run = Run.start("stays", day, at, self.settings)
+        run.ops.note("runs", at=at, run_id=run.id, step="stays", day=day, status="succeeded", writes=json.dumps(writes))
+        run.ops.flush(run.id)
+
     def run(self, day: date = FIRST, *, forced: bool = False) -> Outcome:
         self.runs += 1
         run = Run.start("sites", day, datetime(2026, 4, 1, 1, self.runs, tzinfo=UTC), self.settings, forced=forced)
@@ -213,6 +221,19 @@ def test_another_rule_finds_all_sites_again(night: Night):
     night.keep(second, visits(DEPOT, second, range(4)))
     night.run(second)
     assert len(night.sites(second)) == 2
+
+
+def test_what_a_later_night_makes_of_earlier_stays_is_its_own_news(night: Night):
+    second = FIRST + timedelta(1)
+    night.keep(FIRST, visits(PLANT, FIRST, range(6)))
+    night.booked_stays(FIRST)
+    assert night.run().status == "succeeded"
+    night.keep(FIRST, visits(PLANT, FIRST, range(6), minutes=600))  # they stood on past midnight
+    night.keep(second, visits(QUARRY, second, range(6)))
+    night.booked_stays(second)
+    assert night.run(second).status == "succeeded"
+    assert night.run().status == "unchanged"
+    assert [row["dwell_median_s"] for row in night.sites().values()] == [1800.0]
 
 
 def test_without_stays_there_is_nothing_to_do(night: Night):

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pyspark.errors import PySparkException
 
 from lakehouse.engine import server
+from lakehouse.engine import spark as engine
 from lakehouse.engine.spark import each, read, replace_slice, session
 from lakehouse.errors import CitylakeError, LakeError, WrongEngine
 from lakehouse.logs import bound
@@ -46,6 +48,20 @@ def test_a_slice_is_replaced_and_the_other_days_stay(spark, tmp_path):
     assert read(spark, table, version - 1).count() == 3
     assert version == table.version()
     assert json.loads(table.history()[0]["userMetadata"]) == {"run_id": "third", "rows": "1"}
+
+
+def test_what_a_killed_client_had_begun_may_end_first(spark, tmp_path, monkeypatch):
+    table, save = Table(tmp_path / "gold" / "things"), engine._save_slice
+    replace_slice(spark.createDataFrame([(1, DAY)], SCHEMA), table, DAY, Commit("first"))
+
+    def overtaken(frame, *where):
+        monkeypatch.setattr(engine, "_save_slice", save)
+        save(spark.createDataFrame([(2, DAY)], SCHEMA), table, DAY, Commit("of a killed client"))
+        raise PySparkException("[DELTA_CONCURRENT_TRANSACTION] ConcurrentTransactionException: ...")
+
+    monkeypatch.setattr(engine, "_save_slice", overtaken)
+    assert replace_slice(spark.createDataFrame([(3, DAY)], SCHEMA), table, DAY, Commit("next")) == table.version()
+    assert rows(table) == [(3, DAY)]
 
 
 def test_an_empty_frame_empties_the_slice(spark, tmp_path):
