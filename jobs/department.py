@@ -1,5 +1,6 @@
 """One department's datasets side by side, each with its own run record, so that one's failure never stops another."""
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
+from datetime import date
 
 import pyarrow.compute as pc
 import structlog
@@ -80,12 +82,17 @@ def _stopping_with_us() -> Iterator[None]:
         raise
 
 
-def last_success(run: Run) -> str | None:
-    """The fingerprint with which the city's step last succeeded for the day; none if a book has lost rows of it since."""
-    rows = run.ops.read("runs", day=run.day).filter(pc.field("status") == "succeeded").to_pylist()
-    mended = (row["step"] == "restore" and '"ops.' in row["writes"] for row in rows)
-    done = [row for row, is_mended in zip(rows, mended, strict=True) if is_mended or row["step"] == run.step]
-    return done[-1]["fingerprint"] if done else None
+def last_success(run: Run, tables: str | tuple[str, ...] = "ops.", *, day: date | None = None) -> str | None:
+    """The fingerprint with which the city's step last succeeded for a day, the run's if None.
+
+    None if a table whose name begins like one of `tables` was restored since: left out, a book that has lost rows of the day.
+    """
+    wrote = pc.field("step").isin([run.step, "restore"]) & (pc.field("status") == "succeeded")
+    rows = run.ops.read("runs", day=day or run.day).filter(wrote).select(["step", "fingerprint", "writes"]).to_pylist()
+    for row in reversed(rows):
+        if row["step"] == run.step or any(name.startswith(tables) for name in json.loads(row["writes"])):
+            return None if row["step"] == "restore" else row["fingerprint"]
+    return None
 
 
 def _recorded(run: Run, contract: Contract, work: Callable[[Contract], Outcome]) -> Exception | None:

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
-import pyarrow.compute as pc
 import structlog
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from expectations.catalog import Catalog
-from jobs.department import Outcome
+from jobs.department import Outcome, last_success
 from jobs.written import Seen, Silver
 from lakehouse.contract import Contract
 from lakehouse.engine import spark as engine
@@ -65,7 +64,7 @@ def geo_index(run: Run, catalog: Catalog) -> Outcome:
         return Outcome("unchanged")
     layer = catalog.layers / "districts.geojson"
     fingerprint = _fingerprint(sources, layer)
-    if _done(run) == fingerprint and not run.forced:
+    if last_success(run, "gold.positions") == fingerprint and not run.forced:
         return Outcome("unchanged", fingerprint=fingerprint)
     regions = Regions.load(layer, run.day)
     names = tuple(source.contract.name for source in sources)
@@ -162,11 +161,3 @@ def _fingerprint(sources: Sequence[Source], layer: Path) -> str:
         code_version(),
     ]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]
-
-
-def _done(run: Run) -> str | None:
-    """The fingerprint of the day's last success; none where the index was restored since."""
-    wrote = pc.field("step").isin(["geo_index", "restore"]) & (pc.field("status") == "succeeded")
-    rows = run.ops.read("runs", day=run.day).filter(wrote).select(["fingerprint", "writes"]).to_pylist()
-    done = [row["fingerprint"] for row in rows if "gold.positions" in (row["writes"] or "")]
-    return done[-1] if done else None

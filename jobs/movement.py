@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from expectations.catalog import Catalog
 from jobs.carried import NEVER, Carried, Told, told
-from jobs.department import Outcome
+from jobs.department import Outcome, last_success
 from jobs.fixes import DROPPED, Part, Read, Reader, gathered
 from jobs.written import Seen, Silver
 from lakehouse.contract import ROLES, Contract
@@ -119,7 +119,7 @@ def stays(run: Run, catalog: Catalog) -> Outcome:
             return Outcome("unchanged")
         layer = catalog.layers / "districts.geojson"
         how, what = _fingerprints(sources, layer)
-        done = _done(run)
+        done = last_success(run, tuple(f"gold.{name}" for name in TABLES))
         unfinished = any(each.checksum is None for source in sources for each in source.before.values())
         if done == how + what and not unfinished and not run.forced:
             return Outcome("unchanged", fingerprint=how + what)
@@ -419,14 +419,6 @@ def _fingerprints(sources: Iterable[Source], layer: Path) -> tuple[str, str]:
     how = json.dumps([rules, shapes, code_version()])
     what = json.dumps([(each.contract.name, each.rows.state if each.rows else None) for each in sources])
     return tuple(hashlib.sha256(text.encode()).hexdigest()[:16] for text in (how, what))  # type: ignore[return-value]
-
-
-def _done(run: Run) -> str | None:
-    """The fingerprint of the day's last success; none where one of the tables was restored since."""
-    wrote = pc.field("step").isin(["stays", "restore"]) & (pc.field("status") == "succeeded")
-    rows = run.ops.read("runs", day=run.day).filter(wrote).select(["fingerprint", "writes"]).to_pylist()
-    done = [row["fingerprint"] for row in rows if any(f'"gold.{name}"' in (row["writes"] or "") for name in TABLES)]
-    return done[-1] if done else None
 
 
 def _day_after(at: int) -> int:

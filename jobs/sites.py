@@ -22,7 +22,7 @@ import shapely
 from pydantic import ValidationError
 
 from expectations.catalog import Catalog
-from jobs.department import Outcome
+from jobs.department import Outcome, last_success
 from lakehouse.document import read_document
 from lakehouse.engine import embedded as engine
 from lakehouse.errors import ContractError, LakeError
@@ -52,6 +52,9 @@ SITES = pa.schema([
     ("dwell_median_s", _DEGREES), ("night_share", _DEGREES), ("district", pa.string()), ("_day", pa.date32()),
 ])  # fmt: skip
 SPOTS = pa.schema([("spot", _COUNT), ("site_id", pa.string()), ("digest", _COUNT), ("_day", pa.date32())])
+
+_TABLES = "gold.sites", "gold.site_spots"
+"""What the step writes, in this order."""
 
 SPOT = f"""CASE WHEN abs(lon) <= 180 AND abs(lat) <= 90 AND (lon != 0 OR lat != 0) THEN
     CAST(floor((lat + 90) * {PER_DEGREE}) AS BIGINT) * {ROW} + CAST(floor((lon + 180) * {PER_DEGREE}) AS BIGINT)
@@ -92,14 +95,14 @@ def sites(run: Run, catalog: Catalog) -> Outcome:
     first = run.day - timedelta(days=rule.window_days - 1)
     version, days = _as_left(run, stays)
     files = {day: found for day, found in days.items() if day is not None and first <= day <= run.day}
-    written = [run.table("gold", name) for name in ("sites", "site_spots")]
+    written = [run.table(*name.split(".")) for name in _TABLES]
     if not files and not any(run.day in table.days() for table in written):
         return Outcome("unchanged")
     before = _before(run, *written)
     how, what = _fingerprints(catalog, rule, files, before)
-    if _done(run, run.day) == how + what and not run.forced:
+    if last_success(run, _TABLES) == how + what and not run.forced:
         return Outcome("unchanged", fingerprint=how + what)
-    afresh = run.forced or before.day is None or (_done(run, before.day) or "")[: len(how)] != how
+    afresh = run.forced or before.day is None or (last_success(run, _TABLES, day=before.day) or "")[: len(how)] != how
     with engine.session(run.settings) as connection:
         seen = _visits(connection, stays.here([file for found in files.values() for file in found]))
         state, again = advanced(before.state, seen, rule, run.day, afresh=afresh)
@@ -218,14 +221,6 @@ def _fingerprints(catalog: Catalog, rule: Rule, files: Mapping[date, list[str]],
     what = json.dumps([sorted(file for found in files.values() for file in found), before.files])
     one, other = (hashlib.sha256(text.encode()).hexdigest()[:16] for text in (how, what))
     return one, other
-
-
-def _done(run: Run, day: date) -> str | None:
-    """The fingerprint of a day's last success; none where one of the tables was restored since."""
-    wrote = pc.field("step").isin(["sites", "restore"]) & (pc.field("status") == "succeeded")
-    rows = run.ops.read("runs", day=day).filter(wrote).select(["fingerprint", "writes"]).to_pylist()
-    done = [row["fingerprint"] for row in rows if '"gold.site' in (row["writes"] or "")]
-    return done[-1] if done else None
 
 
 def _days(day: date, count: int) -> pa.Array:

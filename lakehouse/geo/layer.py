@@ -36,12 +36,8 @@ class Feature:
 
 def read_layer(path: Path) -> tuple[Feature, ...]:
     """The features in the file's order. Raises ContractError with every feature that is not as it should be."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ContractError(f"can't be read as GeoJSON ({error})", where=str(path), hint=_HINT) from error
-    found = content.get("features") if isinstance(content, dict) else None
-    if not isinstance(found, list) or not found:
+    found = read_features(path, _HINT)
+    if not found:
         raise ContractError("holds no features", where=str(path), hint=_HINT)
     mistakes: list[str] = []
     features = []
@@ -54,6 +50,18 @@ def read_layer(path: Path) -> tuple[Feature, ...]:
     if mistakes:
         raise ContractError("; ".join(mistakes), where=str(path), hint=_HINT)
     return tuple(features)
+
+
+def read_features(path: Path, hint: str) -> list[Any]:
+    """What a file lists as its features. Raises ContractError, with the hint, when it isn't a FeatureCollection."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ContractError(f"can't be read as GeoJSON ({error})", where=str(path), hint=hint) from error
+    found = content.get("features") if isinstance(content, dict) else None
+    if not isinstance(found, list):
+        raise ContractError("holds no features", where=str(path), hint=hint)
+    return found
 
 
 def _twice(features: list[Feature]) -> set[str]:

@@ -1,7 +1,6 @@
 """The city's roads: read from their layer, joined into a graph, and asked for the road a fix was on."""
 
 import ast
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from lakehouse.errors import ContractError
 from lakehouse.geo.cells import cells
 from lakehouse.geo.kernels import Floats, FloatsIn, Indexes, Ints
+from lakehouse.geo.layer import read_features
 from lakehouse.geo.lines import GPS_ERROR_M, HEADING_ERROR_DEG, NOTHING, SEARCH_M, Pieces, lengths
 
 SPEEDS_KMH = {
@@ -156,16 +156,9 @@ class Roads:
 
 def read_roads(path: Path) -> list[Road]:
     """Every road of a layer, in the file's order. Raises ContractError with the first features that are not as they should be."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ContractError(f"can't be read as GeoJSON ({error})", where=str(path), hint=_HINT) from error
-    found = content.get("features") if isinstance(content, dict) else None
-    if not isinstance(found, list):
-        raise ContractError("holds no features", where=str(path), hint=_HINT)
     mistakes: list[str] = []
     roads = []
-    for number, feature in enumerate(found, 1):
+    for number, feature in enumerate(read_features(path, _HINT), 1):
         try:
             roads.append(_road(feature))
         except (KeyError, TypeError, ValueError) as error:

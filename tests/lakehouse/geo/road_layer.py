@@ -9,7 +9,9 @@ import networkx as nx
 import numpy as np
 import shapely
 
-FUTIAN = Path("/work/shared/data/roads/shenzhen_futian.graphml")
+from tests.real.deliveries import SHARED
+
+FUTIAN = SHARED / "roads" / "shenzhen_futian.graphml"
 
 
 def feature(
